@@ -1,0 +1,1 @@
+"""The embedded home: API server, controllers, scheduler and node agent on one machine."""

@@ -1,0 +1,1 @@
+"""Composes the parts into a running platform: up, down, status, and the processes that they keep."""
