@@ -1,6 +1,6 @@
-"""The interface of a Kubernetes API client. `client.open_client(kubeconfig)` gives the one over HTTPS."""
+"""The interface of a Kubernetes API client. `connect.open_client(kubeconfig, user_agent)` gives the one over HTTPS."""
 
-from collections.abc import AsyncIterator, Mapping
+from collections.abc import AsyncIterable, AsyncIterator, Mapping, Sequence
 from dataclasses import dataclass
 from typing import Any, Literal, Protocol
 
@@ -29,6 +29,23 @@ class WatchEvent:
 
     type: str
     object: Object
+
+
+class WebSocket(Protocol):
+    """An open WebSocket: binary messages are `bytes`, text messages `str`. Iterating ends when the peer closes."""
+
+    @property
+    def subprotocol(self) -> str | None:
+        """What the server chose of the protocols that were offered."""
+
+    async def send(self, message: bytes | str) -> None:
+        """Send one message; waits while the peer reads slowly."""
+
+    def __aiter__(self) -> AsyncIterator[bytes | str]:
+        """The peer's messages."""
+
+    async def close(self, code: int = 1000, reason: str = "") -> None:
+        """Close in the orderly way."""
 
 
 class Client(Protocol):
@@ -78,6 +95,26 @@ class Client(Protocol):
 
     async def call(self, method: str, path: str, *, body: Any = None, query: Mapping[str, str] | None = None) -> bytes:
         """Anything else by its path, e.g. PUT …/virtualmachines/NAME/start."""
+
+    def stream(self, path: str, *, query: Mapping[str, str] | None = None) -> AsyncIterator[bytes]:
+        """GET a body piece by piece, as it arrives: a log that is followed, a disk image."""
+
+    async def upload(
+        self,
+        path: str,
+        chunks: AsyncIterable[bytes],
+        *,
+        method: str = "POST",
+        length: int | None = None,
+        query: Mapping[str, str] | None = None,
+        headers: Mapping[str, str] | None = None,
+    ) -> bytes:
+        """Send a body of any size from `chunks`; never retried. `length` in bytes if known."""
+
+    async def websocket(
+        self, path: str, protocols: Sequence[str] = (), *, query: Mapping[str, str] | None = None
+    ) -> WebSocket:
+        """Upgrade to a WebSocket: consoles, exec, port-forward. The caller closes it."""
 
     async def close(self) -> None:
         """Close the connections."""

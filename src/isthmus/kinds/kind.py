@@ -1,4 +1,7 @@
-"""What the server knows of one resource type. Built from a row of `tables/` or from a CustomResourceDefinition."""
+"""What the server knows of one resource type. Built from a row of `tables/` or from a CustomResourceDefinition.
+
+Made by `catalogue`; read by the registry, the server's discovery and OpenAPI, and `columns`.
+"""
 
 from dataclasses import dataclass, field
 from typing import Any
@@ -67,7 +70,19 @@ class Kind:
     strategy: str = ""  # a named entry of registry.strategy.STRATEGIES, where data is not enough
     deprecated_versions: tuple[str, ...] = ()
     builtin: bool = True  # strategic merge patch and protobuf bodies: built-in kinds only
+    definition: str = ""  # name of the OpenAPI definition, "{version}" where versions differ; "" for users' CRDs
+    stored_as: str = ""  # the `resource` of the kind whose objects these are in other words (events.k8s.io: "events")
+    conversion: str = ""  # a named entry of conversion.CONVERSIONS, where versions differ in more than apiVersion
     crd_schemas: dict[str, Any] = field(default_factory=dict, compare=False)  # version -> openAPIV3Schema, for CRDs
+
+    @property
+    def store_key(self) -> str:
+        """The `resource` under which the objects lie in the store: that of another kind for a kind `stored_as` it."""
+        return self.stored_as or self.resource
+
+    def definition_name(self, version: str) -> str:
+        """The name of the OpenAPI definition of `version`; "" for a user's CRD."""
+        return self.definition.replace("{version}", version)
 
     @property
     def resource(self) -> str:

@@ -17,6 +17,7 @@ class Node:
 
     def __init__(self, raw: Raw, definitions: Mapping[str, Raw]) -> None:
         self._definitions = definitions
+        self._properties: dict[str, Node] = {}
         self.raw = self._resolve(raw)
 
     def _resolve(self, raw: Raw) -> Raw:
@@ -39,18 +40,13 @@ class Node:
             kind = next((k for k in kind if k != "null"), "")
         return kind or ("object" if "properties" in self.raw else "")
 
-    @cached_property
-    def _properties(self) -> dict[str, "Node"]:
-        return {}
-
     def property(self, name: str) -> "Node | None":
         """The schema of a field: a named property, else what additionalProperties says, else None (unknown)."""
         if (known := self._properties.get(name)) is not None:
             return known
-        raw = self.raw.get("properties", {}).get(name)
-        if raw is None:
+        if name not in self.property_names:
             return self.additional
-        node = self._properties[name] = Node(raw, self._definitions)
+        node = self._properties[name] = Node(self.raw["properties"][name], self._definitions)
         return node
 
     @cached_property
@@ -72,13 +68,27 @@ class Node:
 
     @cached_property
     def list_type(self) -> str:
-        """atomic (the default), set or map: how server-side apply merges a list."""
-        return str(self.raw.get("x-kubernetes-list-type", "atomic"))
+        """atomic (the default), set or map: how server-side apply merges a list.
+
+        A list that says nothing but has the patch strategy `merge` counts as map or set (kube-openapi, schemaconv).
+        """
+        if (said := self.raw.get("x-kubernetes-list-type")) is not None:
+            return str(said)
+        if "merge" in self.patch_strategies:
+            return "map" if self.patch_merge_key else "set"
+        return "atomic"
 
     @cached_property
     def list_map_keys(self) -> tuple[str, ...]:
         """The fields that name an item of a list of type map."""
-        return tuple(self.raw.get("x-kubernetes-list-map-keys", ()))
+        said = self.raw.get("x-kubernetes-list-map-keys")
+        return tuple(said) if said else ((self.patch_merge_key,) if self.patch_merge_key else ())
+
+    @cached_property
+    def list_map_key_defaults(self) -> tuple[tuple[str, Any], ...]:
+        """The same keys in sorted order, each with its default in the items' schema (None: no default)."""
+        fields = {key: self.items.property(key) if self.items else None for key in sorted(self.list_map_keys)}
+        return tuple((key, node.default if node else None) for key, node in fields.items())
 
     @cached_property
     def map_type(self) -> str:

@@ -1,0 +1,113 @@
+"""Finds out who asks: a client certificate, a bearer token of a service account, else anonymous.
+
+A token that does not verify is an error (401), never anonymous: whoever shows a bad pass is not let in without one.
+"""
+
+import time
+from typing import Any
+
+import jwt
+from cryptography.hazmat.primitives.asymmetric import ec
+
+from isthmus.engine.auth import user as users
+from isthmus.engine.auth.user import ANONYMOUS, AUTHENTICATED, User
+from isthmus.engine.store.store import Store
+from isthmus.machinery import errors
+
+ISSUER = "https://kubernetes.default.svc"
+ALGORITHM = "ES256"
+CACHE_LIMIT = 10_000
+Object = dict[str, Any]
+
+
+def from_certificate(certificate: Object | None) -> User | None:
+    """The user that a verified client certificate names: CN the name, O the groups (ssl.getpeercert's form)."""
+    if not certificate:
+        return None
+    subject = [(k, v) for part in certificate.get("subject", ()) for k, v in part]
+    name = next((v for k, v in subject if k == "commonName"), "")
+    groups = tuple(v for k, v in subject if k == "organizationName")
+    return User(name, (*groups, AUTHENTICATED)) if name else None
+
+
+class Tokens:
+    """Issues and verifies service account tokens (KEP-1205, bound tokens)."""
+
+    def __init__(self, key: ec.EllipticCurvePrivateKey, store: Store) -> None:
+        self._key = key
+        self._public = key.public_key()
+        self._store = store
+        self._verified: dict[str, Object] = {}  # token -> claims; verification costs more than all else in a request
+
+    def issue(self, account: Object, seconds: int, audiences: list[str], bound: Object | None = None) -> Object:
+        """A TokenRequestStatus for a ServiceAccount, bound to `bound` (an object reference with uid) if given."""
+        metadata = account["metadata"]
+        now = int(time.time())
+        private: Object = {
+            "namespace": metadata["namespace"],
+            "serviceaccount": {"name": metadata["name"], "uid": metadata["uid"]},
+        }
+        if bound:
+            private[bound["kind"].lower()] = {"name": bound["name"], "uid": bound.get("uid", "")}
+        claims = {
+            "iss": ISSUER,
+            "sub": users.service_account_name(metadata["namespace"], metadata["name"]),
+            "aud": audiences or [ISSUER],
+            "iat": now,
+            "nbf": now,
+            "exp": now + seconds,
+            "kubernetes.io": private,
+        }
+        expires = time.strftime("%Y-%m-%dT%H:%M:%SZ", time.gmtime(now + seconds))
+        return {"token": jwt.encode(claims, self._key, ALGORITHM), "expirationTimestamp": expires}
+
+    def user(self, token: str, audience: str = ISSUER) -> User:
+        """The service account that a token stands for. Raises StatusError 401."""
+        claims = self._verified.get(token)
+        if claims is None:
+            claims = self._verify(token)
+            if len(self._verified) >= CACHE_LIMIT:
+                self._verified.clear()
+            self._verified[token] = claims
+        if claims["exp"] <= time.time() or audience not in claims["aud"]:
+            self._verified.pop(token, None)
+            raise errors.unauthorized()
+        return self._account(claims["kubernetes.io"])
+
+    def _verify(self, token: str) -> Object:
+        try:
+            claims: Object = jwt.decode(
+                token, self._public, [ALGORITHM], issuer=ISSUER, options={"verify_aud": False, "require": ["exp"]}
+            )
+        except jwt.PyJWTError as error:
+            raise errors.unauthorized() from error
+        return claims
+
+    def _account(self, private: Object) -> User:
+        namespace, account = private["namespace"], private["serviceaccount"]
+        self._must_live("serviceaccounts", namespace, account)
+        extra: dict[str, list[str]] = {}
+        for kind, resource in (("pod", "pods"), ("secret", "secrets")):
+            if bound := private.get(kind):
+                self._must_live(resource, namespace, bound)
+                extra = {f"authentication.kubernetes.io/{kind}-{k}": [bound[k]] for k in ("name", "uid")}
+        name = users.service_account_name(namespace, account["name"])
+        return User(name, users.service_account_groups(namespace), account["uid"], extra)
+
+    def _must_live(self, resource: str, namespace: str, reference: Object) -> None:
+        row = self._store.get((resource, namespace, reference["name"]))
+        if row is None or (reference.get("uid") and f'"uid":"{reference["uid"]}"'.encode() not in row.value):
+            raise errors.unauthorized()
+
+
+class Authenticator:
+    """Tries the ways in order."""
+
+    def __init__(self, tokens: Tokens) -> None:
+        self.tokens = tokens
+
+    def user(self, certificate_user: User | None, token: str | None) -> User:
+        """Who asks. Raises StatusError 401 for a token that is no good."""
+        if token:
+            return self.tokens.user(token)
+        return certificate_user or ANONYMOUS

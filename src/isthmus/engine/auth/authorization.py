@@ -1,0 +1,96 @@
+"""RBAC over the store: may this user do this? Follows rbac.authorization.k8s.io objects as they change.
+
+Decisions are remembered until a role or binding changes, so that a busy client costs one dictionary look-up a request.
+"""
+
+from collections.abc import Iterator, Sequence
+from typing import Any
+
+from isthmus.engine.auth.user import MASTERS, User
+from isthmus.engine.store.row import Row
+from isthmus.engine.store.store import Store
+from isthmus.machinery import rbac
+
+Object = dict[str, Any]
+GROUP = "rbac.authorization.k8s.io"
+ROLES, CLUSTER_ROLES = f"roles.{GROUP}", f"clusterroles.{GROUP}"
+ROLE_BINDINGS, CLUSTER_ROLE_BINDINGS = f"rolebindings.{GROUP}", f"clusterrolebindings.{GROUP}"
+CACHE_LIMIT = 50_000
+
+
+class Authorizer:
+    """Answers from memory; rebuilt lazily after a change of any of the four kinds."""
+
+    def __init__(self, store: Store) -> None:
+        self._store = store
+        self._decisions: dict[tuple[User, rbac.Attributes], bool] = {}
+        self._bindings: dict[str, list[Object]] | None = None
+        self._rules: dict[tuple[str, str, str], list[Object]] = {}
+        for resource in (ROLES, CLUSTER_ROLES, ROLE_BINDINGS, CLUSTER_ROLE_BINDINGS):
+            store.subscribe(resource, self._forget)
+
+    def _forget(self, _rows: Sequence[Row]) -> None:
+        self._decisions.clear()
+        self._rules.clear()
+        self._bindings = None
+
+    def allows(self, user: User, attributes: rbac.Attributes) -> bool:
+        """Whether any binding gives `user` a rule that covers `attributes`."""
+        if MASTERS in user.groups:
+            return True
+        key = (user, attributes)
+        if (known := self._decisions.get(key)) is None:
+            if len(self._decisions) >= CACHE_LIMIT:
+                self._decisions.clear()
+            known = any(rbac.allows(rules, attributes) for rules in self._rules_for(user, attributes.namespace))
+            self._decisions[key] = known
+        return known
+
+    def rules(self, user: User, namespace: str) -> list[Object]:
+        """Every rule that holds for `user` in `namespace`, cluster-wide ones included."""
+        if MASTERS in user.groups:
+            everything = {"verbs": ["*"], "apiGroups": ["*"], "resources": ["*"]}
+            return [everything, {"verbs": ["*"], "nonResourceURLs": ["*"]}]
+        return [rule for rules in self._rules_for(user, namespace) for rule in rules]
+
+    def _rules_for(self, user: User, namespace: str) -> Iterator[list[Object]]:
+        bindings = self._index()
+        for scope in {"", namespace}:
+            for binding in bindings.get(scope, ()):
+                if any(_is_subject(s, user, scope) for s in binding.get("subjects") or ()):
+                    yield self._role(binding["roleRef"], scope)
+
+    def _index(self) -> dict[str, list[Object]]:
+        """Bindings by namespace, the cluster's under ""."""
+        if self._bindings is None:
+            self._bindings = {}
+            for resource in (CLUSTER_ROLE_BINDINGS, ROLE_BINDINGS):
+                for (namespace, _), row in self._store.table(resource).rows.items():
+                    self._bindings.setdefault(namespace, []).append(row.decode())
+        return self._bindings
+
+    def _role(self, reference: Object, namespace: str) -> list[Object]:
+        resource = CLUSTER_ROLES if reference["kind"] == "ClusterRole" else ROLES
+        key = (resource, "" if resource == CLUSTER_ROLES else namespace, reference["name"])
+        if (rules := self._rules.get(key)) is None:
+            row = self._store.get(key)
+            role = row.decode() if row else {}
+            rules = self._rules[key] = (
+                rbac.aggregate(role, self._cluster_roles) if role.get("aggregationRule") else (role.get("rules") or [])
+            )
+        return rules
+
+    def _cluster_roles(self) -> Iterator[Object]:
+        return (row.decode() for row in self._store.table(CLUSTER_ROLES).rows.values())
+
+
+def _is_subject(subject: Object, user: User, binding_namespace: str) -> bool:
+    match subject.get("kind"):
+        case "User":
+            return bool(subject["name"] == user.name)
+        case "Group":
+            return subject["name"] in user.groups
+        case "ServiceAccount":
+            namespace = subject.get("namespace") or binding_namespace
+            return user.name == f"system:serviceaccount:{namespace}:{subject['name']}"
+    return False

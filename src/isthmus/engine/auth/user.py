@@ -1,0 +1,29 @@
+"""A user as authentication knows one (authentication.k8s.io UserInfo)."""
+
+from dataclasses import dataclass, field
+
+MASTERS = "system:masters"
+AUTHENTICATED = "system:authenticated"
+
+
+@dataclass(frozen=True, slots=True)
+class User:
+    """Name and groups decide everything; `uid` and `extra` are only reported."""
+
+    name: str
+    groups: tuple[str, ...] = ()
+    uid: str = ""
+    extra: dict[str, list[str]] = field(default_factory=dict, compare=False)
+
+
+ANONYMOUS = User("system:anonymous", ("system:unauthenticated",))
+
+
+def service_account_name(namespace: str, name: str) -> str:
+    """The user name of a service account."""
+    return f"system:serviceaccount:{namespace}:{name}"
+
+
+def service_account_groups(namespace: str) -> tuple[str, ...]:
+    """The groups of a service account."""
+    return ("system:serviceaccounts", f"system:serviceaccounts:{namespace}", AUTHENTICATED)

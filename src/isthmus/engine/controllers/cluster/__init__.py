@@ -1,0 +1,1 @@
+"""What any Kubernetes cluster does by itself: namespaces, garbage, service accounts, node health."""

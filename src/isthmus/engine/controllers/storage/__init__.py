@@ -1,0 +1,1 @@
+"""Volumes of the class `local`, and DataVolumes."""

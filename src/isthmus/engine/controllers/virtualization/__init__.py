@@ -1,0 +1,1 @@
+"""VirtualMachines, their instances, launcher Pods and replica sets."""

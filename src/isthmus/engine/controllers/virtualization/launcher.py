@@ -1,0 +1,205 @@
+"""The launcher Pod of a VirtualMachineInstance. Pure; called by `vmi`.
+
+An object, not a process: what the rest of Kubernetes sees of the VM's cgroup, network and QEMU process, so that
+scheduling, quota, Services, policies, `top` and eviction need no special case. Names, labels and annotations are
+KubeVirt's, because people select on them.
+"""
+
+import hashlib
+from typing import Any
+
+import orjson
+
+from isthmus.machinery import owners, quantity
+from isthmus.machinery.fieldtree import at
+
+Object = dict[str, Any]
+
+IMAGE = "isthmus.dev/launcher"
+CREATED_BY = "kubevirt.io/created-by"
+NODE_NAME = "kubevirt.io/nodeName"
+MIGRATION_JOB = "kubevirt.io/migrationJobUID"
+CONSOLE_LOG = "guest-console-log"
+CPU_ALLOCATION_RATIO = 10
+GRACE_SURPLUS = 15  # seconds that the pod is given beyond the guest's own grace period
+
+MIB = 1024 * 1024
+OVERHEAD_QEMU = 96 * MIB  # code, device models, I/O buffers, the translator's cache under TCG
+OVERHEAD_VCPU = 8 * MIB
+OVERHEAD_VIDEO = 32 * MIB
+PAGE_TABLE_SHARE = 512  # one page table byte maps 512 bytes of guest memory
+_LABEL_LENGTH = 63
+_NOT_INHERITED = ("kubectl.kubernetes.io/last-applied-configuration",)
+
+
+def pod_name(vmi: Object, job: str = "") -> str:
+    """`virt-launcher-VMI-xxxxx`: the suffix depends on the VMI's uid (and the migration's), so that a repeated create
+    finds the pod that an interrupted one has made."""
+    digest = hashlib.sha256(f"{vmi['metadata']['uid']}/{job}".encode()).digest()
+    alphabet = "bcdfghjklmnpqrstvwxz2456789"  # Kubernetes' own for generated names
+    suffix = "".join(alphabet[b % len(alphabet)] for b in digest[:5])
+    return f"virt-launcher-{vmi['metadata']['name'][:200]}-{suffix}"
+
+
+def label_value(name: str) -> str:
+    """A name as a label's value: hashed if it is too long for one."""
+    return name if len(name) <= _LABEL_LENGTH else hashlib.sha256(name.encode()).hexdigest()[:_LABEL_LENGTH]
+
+
+def build_pod(vmi: Object, *, console_log_default: bool = True) -> Object:
+    """The Pod for `vmi`. `console_log_default`: what an unset `logSerialConsole` means in this cluster."""
+    metadata, spec = vmi["metadata"], vmi["spec"]
+    grace = int(spec.get("terminationGracePeriodSeconds") or 0)
+    pod_spec: Object = {
+        "restartPolicy": "Never",
+        "hostname": spec.get("hostname") or metadata["name"].partition(".")[0][:_LABEL_LENGTH],
+        "terminationGracePeriodSeconds": grace + GRACE_SURPLUS,
+        "automountServiceAccountToken": False,
+        "enableServiceLinks": False,
+        "containers": _containers(spec, console_log_default),
+        "volumes": _volumes(spec),
+    }
+    for key in (
+        "subdomain", "nodeSelector", "affinity", "tolerations", "topologySpreadConstraints", "schedulerName",
+        "priorityClassName", "dnsPolicy", "dnsConfig",
+    ):  # fmt: skip
+        if spec.get(key):
+            pod_spec[key] = spec[key]
+    return {
+        "apiVersion": "v1",
+        "kind": "Pod",
+        "metadata": {
+            "name": pod_name(vmi),
+            "namespace": metadata["namespace"],
+            "labels": labels(vmi),
+            "annotations": _annotations(vmi),
+            "ownerReferences": [owners.reference(vmi)],
+        },
+        "spec": pod_spec,
+    }
+
+
+def labels(vmi: Object) -> dict[str, str]:
+    """The VMI's labels, which Services select on, and KubeVirt's own."""
+    metadata = vmi["metadata"]
+    name = label_value(metadata["name"])
+    return dict(metadata.get("labels") or {}) | {
+        "kubevirt.io": "virt-launcher",
+        CREATED_BY: metadata["uid"],
+        "vm.kubevirt.io/name": name,
+        "vmi.kubevirt.io/id": name,
+    }
+
+
+def _annotations(vmi: Object) -> dict[str, str]:
+    own = {k: v for k, v in (vmi["metadata"].get("annotations") or {}).items() if k not in _NOT_INHERITED}
+    own |= {"kubevirt.io/domain": vmi["metadata"]["name"], "kubectl.kubernetes.io/default-container": "compute"}
+    return own | _multus(vmi["spec"])
+
+
+def _multus(spec: Object) -> dict[str, str]:
+    """Which NetworkAttachmentDefinitions the pod joins, under the interface names of KubeVirt's hashed scheme."""
+    macs = {i["name"]: i.get("macAddress") for i in at(spec, "domain.devices.interfaces") or []}
+    joined, out = [], {}
+    for network in spec.get("networks") or []:
+        name = at(network, "multus.networkName")
+        if not name:
+            continue
+        if at(network, "multus.default"):
+            out["v1.multus-cni.io/default-network"] = name
+            continue
+        namespace, _, short = name.rpartition("/")
+        link = f"pod{hashlib.sha256(network['name'].encode()).hexdigest()[:11]}"
+        entry = {"name": short, "interface": link} | ({"namespace": namespace} if namespace else {})
+        joined.append(entry | ({"mac": macs[network["name"]]} if macs.get(network["name"]) else {}))
+    if joined:
+        out["k8s.v1.cni.cncf.io/networks"] = orjson.dumps(joined).decode()
+    return out
+
+
+def _containers(spec: Object, console_log_default: bool) -> list[Object]:
+    compute: Object = {
+        "name": "compute",
+        "image": IMAGE,
+        "imagePullPolicy": "IfNotPresent",
+        "resources": resources(spec),
+    }
+    mounts = [
+        {"name": v["name"], "mountPath": f"/var/run/kubevirt-private/vmi-disks/{v['name']}"} for v in _volumes(spec)
+    ]
+    if mounts:
+        compute["volumeMounts"] = mounts
+    devices = at(spec, "domain.devices") or {}
+    logged = devices.get("logSerialConsole")
+    if (console_log_default if logged is None else logged) and devices.get("autoattachSerialConsole") is not False:
+        small = {"requests": {"cpu": "1m", "memory": "1Mi"}}
+        return [compute, {"name": CONSOLE_LOG, "image": IMAGE, "imagePullPolicy": "IfNotPresent", "resources": small}]
+    return [compute]
+
+
+def vcpus(spec: Object) -> int:
+    """sockets x cores x threads; without any of them what resources ask for, rounded up; else 1."""
+    cpu = at(spec, "domain.cpu") or {}
+    parts = [int(cpu.get(part) or 0) for part in ("sockets", "cores", "threads")]
+    if any(parts):
+        return max(1, parts[0]) * max(1, parts[1]) * max(1, parts[2])
+    asked = at(spec, "domain.resources.limits.cpu") or at(spec, "domain.resources.requests.cpu")
+    return max(1, quantity.whole(asked)) if asked else 1
+
+
+def guest_memory(spec: Object) -> int:
+    """Bytes of memory that the guest sees."""
+    paths = ("memory.guest", "resources.requests.memory", "resources.limits.memory", "memory.hugepages.pageSize")
+    found = next((value for path in paths if (value := at(spec, f"domain.{path}"))), 0)
+    return quantity.whole(found)
+
+
+def overhead(spec: Object) -> int:
+    """Bytes that QEMU needs beside the guest's memory: an estimate, which `top` can be held against."""
+    graphics = at(spec, "domain.devices.autoattachGraphicsDevice") is not False
+    tables = guest_memory(spec) // PAGE_TABLE_SHARE
+    total = OVERHEAD_QEMU + OVERHEAD_VCPU * vcpus(spec) + (OVERHEAD_VIDEO if graphics else 0) + tables
+    return -(-total // MIB) * MIB
+
+
+def resources(spec: Object) -> Object:
+    """Requests and limits of `compute`: the guest's memory and its overhead; a tenth of a CPU for each vCPU unless the
+    VMI says otherwise, all of it with dedicated CPUs."""
+    asked = at(spec, "domain.resources") or {}
+    requests, limits = dict(asked.get("requests") or {}), dict(asked.get("limits") or {})
+    extra = 0 if asked.get("overcommitGuestOverhead") else overhead(spec)
+    memory = quantity.whole(requests.get("memory") or guest_memory(spec))
+    requests["memory"] = quantity.from_bytes(memory + extra)
+    if limits.get("memory"):
+        limits["memory"] = quantity.from_bytes(quantity.whole(limits["memory"]) + overhead(spec))
+    count = vcpus(spec)
+    if at(spec, "domain.cpu.dedicatedCpuPlacement"):
+        dedicated = count + (1 if at(spec, "domain.cpu.isolateEmulatorThread") else 0)
+        requests["cpu"] = limits["cpu"] = str(dedicated)
+        limits.setdefault("memory", requests["memory"])
+    elif "cpu" not in requests:
+        requests["cpu"] = limits.get("cpu") or quantity.from_milli(count * 1000 // CPU_ALLOCATION_RATIO)
+    if page := at(spec, "domain.memory.hugepages.pageSize"):
+        requests[f"hugepages-{page}"] = limits[f"hugepages-{page}"] = quantity.from_bytes(guest_memory(spec))
+        requests["memory"] = quantity.from_bytes(extra)
+    return {"requests": requests} | ({"limits": limits} if limits else {})
+
+
+def _volumes(spec: Object) -> list[Object]:
+    """The volumes that a Pod can have too; the agent finds the others (images, cloud-init) in the VMI."""
+    out = []
+    for volume in spec.get("volumes") or []:
+        name = volume["name"]
+        claim = next((c for path in _CLAIMS if (c := at(volume, path))), None)
+        if claim:
+            out.append({"name": name, "persistentVolumeClaim": {"claimName": claim}})
+        elif volume.get("configMap"):
+            out.append({"name": name, "configMap": {k: v for k, v in volume["configMap"].items() if k in _OBJECT_KEYS}})
+        elif volume.get("secret"):
+            reference = {k: v for k, v in volume["secret"].items() if k in ("secretName", "optional")}
+            out.append({"name": name, "secret": reference})
+    return out
+
+
+_CLAIMS = ("persistentVolumeClaim.claimName", "dataVolume.name", "ephemeral.persistentVolumeClaim.claimName")
+_OBJECT_KEYS = ("name", "optional")

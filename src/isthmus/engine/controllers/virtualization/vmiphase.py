@@ -1,0 +1,162 @@
+"""The part of a VirtualMachineInstance's status that does not need the node: phase up to Scheduled, and the reasons why
+it is not running. Pure; called by `vmi`. From Scheduled on the node agent writes phase and conditions.
+"""
+
+from dataclasses import dataclass
+from typing import Any
+
+from isthmus.engine.controllers.virtualization import launcher
+from isthmus.machinery import conditions
+from isthmus.machinery.fieldtree import at
+
+Object = dict[str, Any]
+
+FINAL = frozenset({"Succeeded", "Failed"})
+WITH_AGENT = frozenset({"Scheduled", "Running"})
+POPULATED = "Succeeded"
+MAY_SCHEDULE = frozenset({"Succeeded", "WaitForFirstConsumer", "PendingPopulation"})
+POPULATION = "cdi.kubevirt.io/storage.pod.phase"
+PULL_REASONS = frozenset({"ErrImagePull", "ImagePullBackOff", "InvalidImageName", "ErrImageNeverPull"})
+
+
+@dataclass(frozen=True, slots=True)
+class Volume:
+    """A claim of the VMI, with the PVC and the DataVolume of that name, as far as they exist."""
+
+    name: str
+    claim: Object | None
+    data_volume: Object | None
+
+    @property
+    def data_phase(self) -> str | None:
+        """The DataVolume's phase; None without a DataVolume."""
+        return None if self.data_volume is None else at(self.data_volume, "status.phase") or ""
+
+    @property
+    def missing(self) -> bool:
+        """Neither there nor on its way."""
+        return self.claim is None and self.data_volume is None
+
+    @property
+    def may_schedule(self) -> bool:
+        """A pod may be made: the volume is filled, or waits for a pod to be bound."""
+        return self.claim is not None and (self.data_phase is None or self.data_phase in MAY_SCHEDULE)
+
+    @property
+    def ready(self) -> bool:
+        """Bound and filled: a guest may start from it."""
+        if self.claim is None or at(self.claim, "status.phase") != "Bound":
+            return False
+        filling = (self.claim["metadata"].get("annotations") or {}).get(POPULATION, POPULATED)
+        return self.data_phase in (None, POPULATED) and (self.data_phase is not None or filling == POPULATED)
+
+
+def volumes_of(vmi: Object) -> list[str]:
+    """The claims that the VMI's volumes use."""
+    paths = ("persistentVolumeClaim.claimName", "dataVolume.name", "ephemeral.persistentVolumeClaim.claimName")
+    found = (at(v, path) for v in vmi["spec"].get("volumes") or [] for path in paths)
+    return [name for name in found if name]
+
+
+def current_pod(vmi: Object, pods: list[Object]) -> Object | None:
+    """The pod that stands for the VMI now: the one on its node, not a migration's target."""
+    node = at(vmi, "status.nodeName")
+    on_node = [p for p in pods if node and p["spec"].get("nodeName") == node]
+    plain = [p for p in pods if launcher.MIGRATION_JOB not in (p["metadata"].get("labels") or {})]
+    for candidates in (on_node, plain):
+        if candidates:
+            return max(candidates, key=lambda p: (p["metadata"].get("creationTimestamp", ""), p["metadata"]["name"]))
+    return None
+
+
+def next_phase(vmi: Object, pod: Object | None, volumes: list[Volume]) -> str:
+    """The phase that the VMI is in, given its pod."""
+    phase: str = at(vmi, "status.phase") or ""
+    if phase in FINAL:
+        return phase
+    if pod is None:
+        if vmi["metadata"].get("deletionTimestamp") or phase in {"Scheduling", *WITH_AGENT}:
+            return "Failed"
+        return "Pending"
+    pod_phase = at(pod, "status.phase")
+    if pod_phase in FINAL:
+        return str(pod_phase)
+    if phase in ("", "Pending"):
+        return "Scheduling"
+    running = pod_phase == "Running" and pod["spec"].get("nodeName") and not pod["metadata"].get("deletionTimestamp")
+    if phase == "Scheduling" and running and all(v.ready for v in volumes):
+        return "Scheduled"
+    return phase
+
+
+def build_status(vmi: Object, pod: Object | None, volumes: list[Volume], now: str) -> Object:
+    """The VMI's whole status: what belongs to the agent stays as it was."""
+    old = vmi.get("status") or {}
+    phase = next_phase(vmi, pod, volumes)
+    new = old | {"phase": phase, "conditions": _conditions(vmi, phase, pod, volumes, now)}
+    stamps = old.get("phaseTransitionTimestamps") or []
+    if not stamps or stamps[-1].get("phase") != phase:
+        new["phaseTransitionTimestamps"] = [*stamps, {"phase": phase, "phaseTransitionTimestamp": now}]
+    if pod is not None:
+        active = old.get("activePods") or {}
+        new["activePods"] = active | {pod["metadata"]["uid"]: pod["spec"].get("nodeName", "")}
+        new["qosClass"] = at(pod, "status.qosClass") or old.get("qosClass", "Burstable")
+        if phase == "Scheduled" and not old.get("nodeName"):
+            new["nodeName"] = pod["spec"]["nodeName"]
+    return new
+
+
+def _conditions(vmi: Object, phase: str, pod: Object | None, volumes: list[Volume], now: str) -> list[Object]:
+    out: list[Object] = list(at(vmi, "status.conditions") or [])
+    ready = _ready(phase, pod)
+    if ready is not None:
+        out = conditions.put(out, ready, now)
+    unscheduled = conditions.of(pod, "PodScheduled") if pod is not None else None
+    if unscheduled is not None and unscheduled.get("status") == "False":
+        fields = {k: v for k, v in unscheduled.items() if k in ("type", "status", "reason", "message")}
+        out = conditions.put(out, fields, now)
+    else:
+        out = conditions.drop(out, "PodScheduled")
+    managed = [v for v in volumes if v.data_volume is not None]
+    if managed:
+        out = conditions.put(out, _data_volumes_ready(managed), now)
+    if phase in FINAL or phase in WITH_AGENT:
+        return conditions.drop(out, "Provisioning")
+    problem = _problem(pod, volumes)
+    if problem is not None:
+        return conditions.put(out, problem, now)
+    stale = conditions.find(out, "Synchronized")
+    return conditions.drop(out, "Synchronized") if stale and stale.get("status") == "False" else out
+
+
+def _ready(phase: str, pod: Object | None) -> Object | None:
+    """The Ready condition, or None to leave it as the agent wrote it."""
+    if phase != "Running":
+        return conditions.build("Ready", False, "GuestNotRunning", "Guest VM is not reported as running")
+    if pod is None:
+        return conditions.build("Ready", False, "PodNotExists", "virt-launcher pod has not been found")
+    if pod["metadata"].get("deletionTimestamp"):
+        return conditions.build("Ready", False, "PodTerminating", "virt-launcher pod is terminating")
+    theirs = conditions.of(pod, "Ready")
+    if theirs is None:
+        return None
+    return conditions.build("Ready", theirs["status"], theirs.get("reason", ""), theirs.get("message", ""))
+
+
+def _data_volumes_ready(volumes: list[Volume]) -> Object:
+    if all(v.ready for v in volumes):
+        return conditions.build("DataVolumesReady", True, "AllDVsReady", "All of the VMI's DVs are bound and ready")
+    names = ", ".join(v.name for v in volumes if not v.ready)
+    return conditions.build("DataVolumesReady", False, "NotAllDVsReady", f"Not all of the VMI's DVs are ready: {names}")
+
+
+def _problem(pod: Object | None, volumes: list[Volume]) -> Object | None:
+    """Why the VMI cannot go on, as the condition Synchronized=False, whose reason `printableStatus` shows."""
+    for volume in volumes:
+        if volume.missing:
+            return conditions.build("Synchronized", False, "FailedPvcNotFound", f"PVC {volume.name} not found")
+    for status in at(pod, "status.containerStatuses") or []:
+        waiting = at(status, "state.waiting") or {}
+        if waiting.get("reason") in PULL_REASONS:
+            return conditions.build("Synchronized", False, waiting["reason"], waiting.get("message", ""))
+    return None

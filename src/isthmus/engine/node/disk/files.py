@@ -1,0 +1,57 @@
+"""Make and remove disk files: sparse raw disks, overlays, CD-ROM images, and the directories of local volumes."""
+
+import os
+import shutil
+from pathlib import Path
+
+from isthmus.engine.node.vm.machine import Image
+from isthmus.lib import run
+
+DISK_NAME = "disk.img"
+MODE = 0o600
+
+
+def ensure_raw(path: Path, size: int) -> None:
+    """A sparse raw disk of at least `size` bytes: made if absent, grown if smaller, never cut."""
+    path.parent.mkdir(parents=True, exist_ok=True)
+    descriptor = os.open(path, os.O_RDWR | os.O_CREAT | os.O_CLOEXEC, MODE)
+    try:
+        if os.fstat(descriptor).st_size < size:
+            os.truncate(descriptor, size)
+    finally:
+        os.close(descriptor)
+
+
+async def ensure_overlay(path: Path, base: Image) -> Image:
+    """A qcow2 file over `base` that takes its writes; kept if it is there (a machine that is started again)."""
+    if not path.exists():
+        path.parent.mkdir(parents=True, exist_ok=True)
+        temporary = path.with_suffix(".new")
+        temporary.unlink(missing_ok=True)
+        await run.run(
+            ["qemu-img", "create", "-q", "-f", "qcow2", "-F", base.format, "-b", base.path.resolve(), temporary]
+        )
+        temporary.replace(path)
+    return Image(path, "qcow2", direct=base.direct, backing=base)
+
+
+def write_once(path: Path, data: bytes) -> None:
+    """Replace a file whole; only its owner may read it (it may hold secrets)."""
+    path.parent.mkdir(parents=True, exist_ok=True)
+    temporary = path.with_suffix(".new")
+    descriptor = os.open(temporary, os.O_WRONLY | os.O_CREAT | os.O_TRUNC | os.O_CLOEXEC, MODE)
+    with os.fdopen(descriptor, "wb") as file:
+        file.write(data)
+    temporary.replace(path)
+
+
+def ensure_volume(directory: Path, size: int) -> None:
+    """The directory of a local volume with its disk."""
+    directory.mkdir(parents=True, exist_ok=True, mode=0o700)
+    ensure_raw(directory / DISK_NAME, size)
+
+
+def remove_volume(directory: Path, below: Path) -> None:
+    """Remove a volume's directory; one that is not directly in `below` is left alone, whatever an object says."""
+    if directory.parent.resolve() == below.resolve() and directory.name not in ("", ".", ".."):
+        shutil.rmtree(directory, ignore_errors=True)

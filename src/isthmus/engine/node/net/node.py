@@ -1,0 +1,131 @@
+"""The node's own share of its networks: the pod network's bridge, bridges made on demand, and the NAT behind them.
+
+Called by `network`. What it chose and made is kept in node.json, so that a restarted agent chooses the same again and
+`remove` takes away no bridge that was there before us.
+"""
+
+import asyncio
+import json
+from dataclasses import replace
+from ipaddress import IPv4Network
+from pathlib import Path
+
+from isthmus.engine.node.net import host, names, plan, resolver
+from isthmus.engine.node.net.apply import apply, remove
+from isthmus.engine.node.net.ipam import write_durably
+from isthmus.engine.node.net.link import Facts, Link, gateway_of, node_bridge
+from isthmus.engine.node.net.model import BridgeNetwork, NetworkConfig, NetworkError
+from isthmus.engine.node.net.plan import Step
+from isthmus.lib import run
+
+
+class Node:
+    """Bridges and NAT of one node, in the network namespace in which the agent runs."""
+
+    def __init__(self, path: Path, scope: str, config: NetworkConfig) -> None:
+        self.path = path
+        self.scope = scope
+        self.config = config
+        self._facts: Facts | None = None
+        self._made: list[str] = []
+        self._masqueraded: dict[str, str] = {}
+        self._ready: set[BridgeNetwork] = set()
+        self._probed = False
+        self._lock = asyncio.Lock()
+
+    @property
+    def facts(self) -> Facts:
+        """What was chosen at `start`."""
+        if self._facts is None:
+            raise NetworkError("NotStarted", "the node's networks are not started")
+        return self._facts
+
+    async def start(self) -> None:
+        """Make or adopt the pod network. Raises NetworkError."""
+        async with self._lock:
+            kept = self._load()
+            routes, mtu = await host.find_routes()
+            subnet = host.choose_subnet(self.config.subnet, kept, routes, self.config.bridge)
+            self._facts = Facts(self.config, subnet, self.config.mtu or mtu, self._resolver())
+            if kept is not None and kept != subnet:
+                self._masqueraded.pop(str(kept), None)
+            await self._bring_up(self.config.bridge, subnet)
+
+    async def _bring_up(self, bridge: str, subnet: IPv4Network) -> None:
+        exists = host.has_link(bridge)
+        lines = plan.bridge(bridge, self._mac(bridge), self.facts.mtu, exists, self.facts.gateway)
+        self._remember(bridge, exists, subnet)
+        await apply([Step("ip", tuple(lines)), Step("sysctl", ("net/ipv4/ip_forward=1",)), self._table()])
+
+    def _resolver(self) -> resolver.Resolver:
+        found = resolver.read()
+        if self.config.dns:
+            own = resolver.choose(["\n".join(f"nameserver {server}" for server in self.config.dns)])
+            found = replace(own, search=found.search)
+        return replace(found, search=self.config.search) if self.config.search else found
+
+    async def prepare(self, network: BridgeNetwork) -> None:
+        """Make the bridge of a NetworkAttachmentDefinition if it is not there. Raises NetworkError."""
+        async with self._lock:
+            if network.vlan:
+                await self._probe_vlans()
+            name = node_bridge(network, self.facts)
+            exists = host.has_link(name)
+            if exists and network in self._ready:
+                return
+            subnet = network.ipam.subnet if network.ipam and network.ip_masq else None
+            self._remember(name, exists, subnet if gateway_of(network) else None)
+            steps = plan.bridge_of(network, self._mac(name), host.has_link, self.facts)
+            await apply([*steps, *([self._table()] if subnet else [])])
+            self._ready.add(network)
+
+    async def _probe_vlans(self) -> None:
+        """Whether bridges of this kernel filter VLANs: tried once, on a bridge that is removed at once."""
+        if self._probed:
+            return
+        name = names.host_link(self.config.prefix, self.scope, "probe")
+        try:
+            await run.run(["ip", "link", "add", name, "type", "bridge", "vlan_filtering", "1"])
+            filtering = True
+        except run.CommandError:
+            filtering = False
+        await remove(Step("ip", (f"link del {name}",)))
+        self._facts, self._probed = replace(self.facts, vlan_filtering=filtering), True
+
+    async def enslave(self, link: Link) -> None:
+        """Put an existing interface on the bridge that `link` names: a running VM moves to another network."""
+        await apply(plan.move(link, self.facts))
+
+    async def remove(self) -> None:
+        """Take away every bridge and table that we made. VMs on them lose their network."""
+        async with self._lock:
+            self._load()
+            await remove(Step("ip", tuple(f"link del {name}" for name in self._made)))
+            await apply([Step("nft", (f"table ip {self.config.table} {{ }}", f"delete table ip {self.config.table}"))])
+            self._made, self._masqueraded = [], {}
+            self._ready.clear()
+            self.path.unlink(missing_ok=True)
+
+    def _mac(self, bridge: str) -> str:
+        return names.mac("bridge", self.scope, bridge)
+
+    def _table(self) -> Step:
+        masqueraded = [(IPv4Network(subnet), bridge) for subnet, bridge in sorted(self._masqueraded.items())]
+        return Step("nft", plan.node_table(self.config.table, masqueraded))
+
+    def _remember(self, bridge: str, existed: bool, masqueraded: IPv4Network | None) -> None:
+        """Before it is made: what a crash leaves is then known to be ours."""
+        if not existed and bridge not in self._made:
+            self._made.append(bridge)
+        if masqueraded is not None:
+            self._masqueraded[str(masqueraded)] = bridge
+        state = {"subnet": str(self.facts.subnet), "made": self._made, "masqueraded": self._masqueraded}
+        write_durably(self.path, json.dumps(state, indent=1).encode())
+
+    def _load(self) -> IPv4Network | None:
+        """Read what an earlier agent kept; gives the subnet that it chose."""
+        if not self.path.exists():
+            return None
+        state = json.loads(self.path.read_bytes())
+        self._made, self._masqueraded = state["made"], state["masqueraded"]
+        return IPv4Network(state["subnet"])

@@ -1,0 +1,84 @@
+"""The cgroup of a machine: counted and limited like a Pod's. Both hierarchies behind one small, pure plan.
+
+Version 2: one directory; version 1: one for each controller. Nothing that is mounted is changed: we only make
+directories of our own below the root `isthmus`.
+"""
+
+import os
+from dataclasses import dataclass
+from pathlib import Path
+
+ROOT = Path("/sys/fs/cgroup")
+CONTROLLERS = ("cpu", "memory", "pids")
+MEMORY_OVERHEAD = 512 << 20  # what QEMU itself may need beyond guest memory before it is the guest's fault
+
+
+@dataclass(frozen=True, slots=True)
+class Plan:
+    """Directories to make, values to write (file -> text), and where to put the process."""
+
+    directories: tuple[Path, ...]
+    values: tuple[tuple[Path, str], ...]
+    procs: tuple[Path, ...]
+
+
+def detect_version(root: Path = ROOT) -> int:
+    """2, 1 or 0 (none that we can use)."""
+    if (root / "cgroup.controllers").exists() and "memory" in (root / "cgroup.controllers").read_text():
+        return 2
+    return 1 if all((root / controller / "cgroup.procs").exists() for controller in CONTROLLERS) else 0
+
+
+def build_plan(version: int, node: str, uid: str, *, vcpus: int, memory: int, root: Path = ROOT) -> Plan:
+    """Weights for CPU (a share for each virtual CPU) and a limit for memory (guest plus QEMU's own needs)."""
+    limit = memory + max(MEMORY_OVERHEAD, memory // 8)
+    if version == 2:
+        group = root / "isthmus" / node / uid
+        weight = max(1, min(10000, 100 * vcpus))
+        values = ((group / "cpu.weight", str(weight)), (group / "memory.max", str(limit)))
+        return Plan((group,), values, (group / "cgroup.procs",))
+    if version == 1:
+        groups = {controller: root / controller / "isthmus" / node / uid for controller in CONTROLLERS}
+        values = (
+            (groups["cpu"] / "cpu.shares", str(max(2, 1024 * vcpus))),
+            (groups["memory"] / "memory.limit_in_bytes", str(limit)),
+        )
+        return Plan(tuple(groups.values()), values, tuple(group / "cgroup.procs" for group in groups.values()))
+    return Plan((), (), ())
+
+
+def _enable_v2(group: Path, root: Path) -> None:
+    for parent in (root, *reversed([p for p in group.parents if root in p.parents])):
+        for controller in CONTROLLERS:
+            _write(parent / "cgroup.subtree_control", f"+{controller}")
+
+
+def _write(path: Path, text: str) -> bool:
+    try:
+        path.write_text(text)
+    except OSError:
+        return False
+    return True
+
+
+def enter(plan: Plan, pid: int, root: Path = ROOT) -> list[str]:
+    """Put `pid` into the groups of `plan`. Gives what could not be done: a VM runs without a cgroup as well."""
+    failed = []
+    for directory in plan.directories:
+        try:
+            directory.mkdir(parents=True, exist_ok=True)
+        except OSError as error:
+            failed.append(f"{directory}: {error.strerror}")
+    if len(plan.directories) == 1:
+        _enable_v2(plan.directories[0], root)
+    failed += [str(path) for path, text in plan.values if not _write(path, text)]
+    return failed + [str(path) for path in plan.procs if not _write(path, str(pid))]
+
+
+def leave(plan: Plan) -> None:
+    """Remove the groups of a machine that has ended."""
+    for directory in plan.directories:
+        try:
+            os.rmdir(directory)  # noqa: PTH106 (a cgroup directory "contains" its files and is removed as it is)
+        except OSError:
+            continue

@@ -1,0 +1,183 @@
+"""The machines of this node: start one, find all again after a restart, remember how each ended.
+
+A machine's directory `vms/<uid>/` lives as long as its VMI: it is where `machine.json` says what runs and `exit.json`
+how it ended, so that a restarted agent knows as much as the one before.
+"""
+
+import asyncio
+import contextlib
+import logging
+import shutil
+from collections.abc import Callable, Mapping
+from dataclasses import asdict
+from functools import partial
+from pathlib import Path
+from typing import Any
+
+from isthmus.engine.node.net.model import Attachment
+from isthmus.engine.node.vm import argv, cgroup, pci, process, spec
+from isthmus.engine.node.vm.errors import ProcessError, SpecError
+from isthmus.engine.node.vm.machine import Disk, Host, Image, KernelBoot, Machine, Sockets
+from isthmus.engine.node.vm.running import Running
+from isthmus.lib import clock
+from isthmus.lib.tasks import TaskSet
+
+log = logging.getLogger(__name__)
+
+Object = dict[str, Any]
+Key = tuple[str, str]  # namespace, name of the VMI
+
+
+class Machines:
+    """`on_change(key)` is called whenever something about a machine has changed."""
+
+    def __init__(self, directory: Path, node: str, host: Host, on_change: Callable[[Key], None]) -> None:
+        self._directory = directory
+        self._node = node
+        self.host = host
+        self._on_change = on_change
+        self._running: dict[str, Running] = {}
+        self._tasks = TaskSet()
+        self._cgroups = cgroup.detect_version()
+
+    def sockets(self, uid: str) -> Sockets:
+        """Where a machine's files lie."""
+        return Sockets(self._directory / uid)
+
+    def find(self, uid: str) -> Running | None:
+        """A machine that runs."""
+        return self._running.get(uid)
+
+    def record(self, uid: str) -> Object:
+        """What was started: `machine.json`, or nothing."""
+        return process.read_json(self._directory / uid / "machine.json")
+
+    def find_exit(self, uid: str) -> process.Exit | None:
+        """How a machine ended; None if it runs or was never started."""
+        if uid in self._running or not self.record(uid):
+            return None
+        return process.find_exit(self.sockets(uid))
+
+    def uids_of(self, key: Key) -> list[str]:
+        """Every machine that was started for a VMI of this name, whatever its uid."""
+        return [uid for uid in self._uids() if (self.record(uid).get("namespace"), self.record(uid).get("name")) == key]
+
+    def keys(self) -> set[Key]:
+        """The VMIs that have had a machine here."""
+        records = [self.record(uid) for uid in self._uids()]
+        return {(record["namespace"], record["name"]) for record in records if record}
+
+    def _uids(self) -> list[str]:
+        return sorted(entry.name for entry in self._directory.iterdir()) if self._directory.is_dir() else []
+
+    def adopt(self) -> set[str]:
+        """After a start of the agent: take over the machines that run. Gives their uids."""
+        for uid in self._uids():
+            if uid not in self._running and (held := process.find(self.sockets(uid))):
+                log.info("machine %s is running (pid %d)", uid, held.pid)
+                self._take(uid, held)
+        return set(self._running)
+
+    def _take(self, uid: str, held: process.Process) -> Running:
+        record = self.record(uid)
+        key = (str(record.get("namespace", "")), str(record.get("name", "")))
+        running = Running(uid, self.sockets(uid), held, partial(self._on_change, key))
+        self._running[uid] = running
+        self._tasks.spawn(self._watch(uid, running, key), name=f"machine {uid}")
+        return running
+
+    async def _watch(self, uid: str, running: Running, key: Key) -> None:
+        await running.watch()
+        self._running.pop(uid, None)
+        self._on_change(key)
+
+    async def start(
+        self,
+        vmi: Object,
+        images: Mapping[str, Image | None],
+        attachment: Attachment,
+        kernel_boot: KernelBoot | None,
+    ) -> Running:
+        """Start the machine of a VMI. Raises MachineError.
+
+        The record is written before the process is started: whoever is killed between the two finds either the
+        process, or a machine that ended without a word.
+        """
+        uid = vmi["metadata"]["uid"]
+        sockets = self.sockets(uid)
+        sockets.directory.mkdir(parents=True, exist_ok=True, mode=0o700)
+        nics = {nic.name: nic for nic in attachment.nics}
+        machine = spec.build_machine(vmi, images, nics, self.host, sockets.directory, kernel_boot)
+        try:
+            arguments = argv.build_argv(machine, self.host, sockets)
+        except pci.PciError as error:
+            raise SpecError("spec.domain.devices", str(error)) from error
+        self._prepare_firmware(machine)
+        process.write_json(sockets.directory / "machine.json", build_record(vmi, machine, attachment, arguments))
+        (sockets.directory / "exit.json").unlink(missing_ok=True)
+        try:
+            held = await process.start(arguments, sockets, attachment.netns)
+        except ProcessError:
+            (sockets.directory / "machine.json").unlink(missing_ok=True)  # it never ran
+            raise
+        self._limit(uid, machine, held.pid)
+        running = self._take(uid, held)
+        for card in machine.interfaces:
+            if not card.link_up:
+                await running.monitor.set_link(card.name, up=False)
+        return running
+
+    def _prepare_firmware(self, machine: Machine) -> None:
+        target = machine.firmware.vars_file
+        found = self.host.find_firmware(secure=machine.firmware.secure_boot)
+        if target and found and not target.exists():
+            shutil.copyfile(found[1], target)
+
+    def _plan(self, uid: str, vcpus: int = 1, memory: int = 0) -> cgroup.Plan:
+        return cgroup.build_plan(self._cgroups, self._node, uid, vcpus=vcpus, memory=memory)
+
+    def _limit(self, uid: str, machine: Machine, pid: int) -> None:
+        failed = cgroup.enter(self._plan(uid, machine.topology.vcpus, machine.memory), pid)
+        if failed:
+            log.warning("machine %s runs without some of its limits: %s", uid, ", ".join(failed))
+
+    async def remove(self, uid: str) -> None:
+        """Forget a machine whose VMI is gone: end it if it runs, remove its directory and cgroup."""
+        if running := self._running.get(uid):
+            running.destroy()
+            await running.wait_ended()
+        cgroup.leave(self._plan(uid))
+        await asyncio.to_thread(shutil.rmtree, self._directory / uid, ignore_errors=True)
+
+    async def close(self) -> None:
+        """Let go of everything; the machines run on."""
+        with contextlib.suppress(asyncio.CancelledError):
+            await self._tasks.close()
+
+
+def build_record(vmi: Object, machine: Machine, attachment: Attachment, arguments: list[str]) -> Object:
+    """What `machine.json` holds: enough for a status, a port-forward and a person who looks for a cause."""
+    metadata = vmi["metadata"]
+    return {
+        "namespace": metadata["namespace"],
+        "name": metadata["name"],
+        "uid": metadata["uid"],
+        "started": clock.timestamp(),
+        "machineType": machine.machine_type,
+        "acpi": machine.firmware.acpi,
+        "topology": asdict(machine.topology),
+        "memory": machine.memory,
+        "netns": str(attachment.netns) if attachment.netns else "",
+        "podIPs": list(attachment.pod_ips),
+        "nics": [asdict(nic) for nic in attachment.nics],
+        "disks": {
+            disk.name: {"bus": disk.bus, "cache": disk.cache, "io": disk.aio, "why": disk.why} for disk in machine.disks
+        },
+        "diskOrder": [disk["name"] for disk in list_disks(vmi["spec"])],
+        "notes": list(machine.notes) + [note for nic in attachment.nics for note in nic.notes],
+        "argv": arguments,
+    }
+
+
+def _format(disk: Disk) -> str:
+    return disk.image.format if disk.image else ""

@@ -1,0 +1,79 @@
+"""Makes CustomResourceDefinitions served kinds: follows their rows, adds and removes kinds, empties a kind that goes.
+
+A CRD is Established as soon as it is stored: its conditions are written with it (see the strategy), and the kind is
+served before the create is answered.
+"""
+
+import asyncio
+import logging
+from collections.abc import Sequence
+from typing import Any
+
+from isthmus.engine.registry.registry import Registry
+from isthmus.engine.registry.storage import Storage
+from isthmus.engine.registry.write import WriteContext
+from isthmus.engine.store.row import Change, Row
+from isthmus.engine.store.store import Store
+from isthmus.kinds import catalogue
+from isthmus.machinery import errors
+
+log = logging.getLogger(__name__)
+Object = dict[str, Any]
+CRDS = "customresourcedefinitions.apiextensions.k8s.io"
+CLEANUP = "customresourcecleanup.apiextensions.k8s.io"
+
+
+class CustomResources:
+    """One a server."""
+
+    def __init__(self, store: Store, registry: Registry, storage: Storage) -> None:
+        self._store, self._registry, self._storage = store, registry, storage
+        self._built_in = {kind.resource for kind in registry.kinds()}
+        self._tasks: set[asyncio.Task[None]] = set()
+
+    def start(self) -> None:
+        """Serve the CRDs that are stored, then follow."""
+        rows = self._store.table(CRDS).list(None)
+        self._store.subscribe(CRDS, self._follow)
+        self._follow(rows)
+
+    def _follow(self, rows: Sequence[Row]) -> None:
+        for row in rows:
+            crd = row.decode()
+            name = crd["metadata"]["name"]
+            if name in self._built_in:
+                continue  # KubeVirt's and our own CRDs may be applied over the built-in kinds: ours serve
+            if row.change is Change.DELETED:
+                self._registry.remove(name)
+                continue
+            if row.previous is None or row.previous.decode().get("spec") != crd["spec"]:
+                self._registry.add(catalogue.kind_from_crd(crd))
+            if "deletionTimestamp" in crd["metadata"] and CLEANUP in crd["metadata"].get("finalizers", []):
+                task = asyncio.get_running_loop().create_task(self._empty(name))
+                self._tasks.add(task)
+                task.add_done_callback(self._tasks.discard)
+
+    async def _empty(self, name: str) -> None:
+        """Delete every object of a kind that goes, then let the CRD go."""
+        served, crds = self._registry.by_resource(name), self._registry.by_resource(CRDS)
+        assert crds
+        context = WriteContext("system:apiserver", ("system:masters",), manager="apiserver")
+        while served and (rows := self._store.table(served.stored_as).list(None)):
+            for row in rows:
+                try:
+                    await self._storage.delete(served, row.key, {}, context)
+                except errors.StatusError as error:
+                    if error.code != 404:
+                        log.warning("cannot delete %s of the kind that goes: %s", row.key, error)
+            await asyncio.sleep(0.2)  # finalizers of the objects want their time
+
+        def let_go(crd: Object) -> Object:
+            kept = [f for f in crd["metadata"].get("finalizers", []) if f != CLEANUP]
+            crd["metadata"]["finalizers"] = kept
+            return crd
+
+        try:
+            await self._storage.update(crds, (CRDS, "", name), let_go, context)
+        except errors.StatusError as error:
+            if error.code != 404:
+                log.warning("cannot remove the finalizer of CRD %s: %s", name, error)

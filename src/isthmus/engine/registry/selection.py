@@ -1,0 +1,62 @@
+"""Which rows a list or watch is about: namespace, label selector, field selector."""
+
+from functools import cache
+
+from isthmus.engine.registry.registry import Served
+from isthmus.engine.store.row import Change, Row
+from isthmus.machinery import fields, jsonpath, labels
+
+
+class Selection:
+    """Made once a request, asked once a row. Raises StatusError 400 for a field that the kind cannot be selected by."""
+
+    __slots__ = ("_fields", "_labels", "_served", "everything", "namespace")
+
+    def __init__(self, served: Served, namespace: str, label_selector: str = "", field_selector: str = "") -> None:
+        self._served = served
+        self.namespace = namespace or None
+        self._labels = labels.parse(label_selector) if label_selector else None
+        self._fields = fields.parse(field_selector) if field_selector else None
+        if self._fields:
+            fields.check_supported(self._fields, served.kind.selectable_fields)
+        self.everything = not (self._labels or self._fields)
+
+    def matches(self, row: Row) -> bool:
+        """Whether the row is among those asked for. Its namespace was looked at before."""
+        if self._labels and not self._labels.matches(row.labels):
+            return False
+        return not self._fields or self._fields.matches(selectable_values(self._served, row))
+
+    def change(self, row: Row) -> Change | None:
+        """How a watcher of this selection sees a committed row: it may come into sight, or go out of it."""
+        if self.namespace is not None and row.key[1] != self.namespace:
+            return None
+        if self.everything:
+            return row.change
+        before = row.previous is not None and self.matches(row.previous)
+        after = row.change is not Change.DELETED and self.matches(row)
+        if after:
+            return Change.MODIFIED if before else Change.ADDED
+        return Change.DELETED if before else None
+
+
+def selectable_values(served: Served, row: Row) -> dict[str, str]:
+    """The values of the kind's selectable fields, kept beside the row once they were asked for."""
+    if row.fields is None:
+        row.fields = {"metadata.name": row.key[2], "metadata.namespace": row.key[1]}
+        if served.kind.selectable_fields:
+            obj = row.decode()
+            row.fields |= {f: _text(_compiled(f).first(obj)) for f in served.kind.selectable_fields}
+    return row.fields
+
+
+@cache
+def _compiled(field: str) -> jsonpath.JSONPath:
+    return jsonpath.compile(f".{field}")
+
+
+def _text(value: object) -> str:
+    """A field's value as selectors compare it."""
+    if isinstance(value, bool):
+        return "true" if value else "false"
+    return "" if value is None else str(value)

@@ -1,0 +1,70 @@
+"""CustomResourceDefinitions: names completed, schemas checked, conditions written at once."""
+
+from typing import Any
+
+from isthmus.engine.registry.strategy import Strategy, register
+from isthmus.engine.registry.write import WriteContext
+from isthmus.lib import clock
+from isthmus.machinery import structuralschema
+from isthmus.machinery.errors import Cause
+
+Object = dict[str, Any]
+CLEANUP = "customresourcecleanup.apiextensions.k8s.io"
+
+
+def _prepare(new: Object, old: Object | None, context: WriteContext) -> None:
+    names = new.setdefault("spec", {}).setdefault("names", {})
+    kind = names.get("kind", "")
+    names.setdefault("singular", kind.lower())
+    names.setdefault("listKind", f"{kind}List")
+    new["spec"].setdefault("conversion", {"strategy": "None"})
+    finalizers = new["metadata"].setdefault("finalizers", [])
+    if old is None and CLEANUP not in finalizers:
+        finalizers.append(CLEANUP)
+    if context.subresource == "":
+        new["status"] = _status(new, (old or {}).get("status") or {})
+
+
+def _status(crd: Object, before: Object) -> Object:
+    now = clock.timestamp()
+    known = {c["type"]: c for c in before.get("conditions", [])}
+    conditions = [
+        {"type": kind, "status": "True", "lastTransitionTime": now, "reason": reason, "message": message}
+        for kind, reason, message in (
+            ("NamesAccepted", "NoConflicts", "no conflicts found"),
+            ("Established", "InitialNamesAccepted", "the initial names have been accepted"),
+        )
+    ]
+    versions = crd["spec"].get("versions") or []
+    storage = [v["name"] for v in versions if v.get("storage")]
+    stored = before.get("storedVersions") or []
+    return {
+        "conditions": [known.get(str(c["type"]), c) for c in conditions],
+        "acceptedNames": crd["spec"]["names"],
+        "storedVersions": stored + [v for v in storage if v not in stored],
+    }
+
+
+def _validate(new: Object, _old: Object | None, _context: WriteContext) -> list[Cause]:
+    spec, causes = new["spec"], []
+    wanted = f"{spec['names'].get('plural', '')}.{spec.get('group', '')}"
+    if new["metadata"]["name"] != wanted:
+        causes.append(
+            Cause(
+                "metadata.name", f'Invalid value: "{new["metadata"]["name"]}": must be spec.names.plural+"."+spec.group'
+            )
+        )
+    versions = spec.get("versions") or []
+    if sum(bool(v.get("storage")) for v in versions) != 1:
+        causes.append(Cause("spec.versions", "Invalid value: must have exactly one version marked as storage version"))
+    for index, version in enumerate(versions):
+        path = f"spec.versions[{index}].schema.openAPIV3Schema"
+        schema = (version.get("schema") or {}).get("openAPIV3Schema")
+        if schema is None:
+            causes.append(Cause(path, "Required value: schemas are required", "FieldValueRequired"))
+        else:
+            causes += structuralschema.check_structural(schema, path)
+    return causes
+
+
+register("customresourcedefinitions.apiextensions.k8s.io", Strategy(prepare=_prepare, validate=_validate))

@@ -1,0 +1,21 @@
+"""What a write request brings along besides the object."""
+
+from dataclasses import dataclass, field
+from typing import Any
+
+Object = dict[str, Any]
+
+
+@dataclass(slots=True)
+class WriteContext:
+    """Who writes, and how. `warnings` is filled on the way and becomes Warning headers."""
+
+    user: str
+    groups: tuple[str, ...] = ()
+    version: str = ""  # the API version of the request's path
+    subresource: str = ""
+    manager: str = ""
+    operation: str = "Update"  # or Apply, when managedFields are made already
+    dry_run: bool = False
+    field_validation: str = "Warn"  # Strict, Warn or Ignore
+    warnings: list[str] = field(default_factory=list)

@@ -1,0 +1,96 @@
+"""The API server's process: `python -m isthmus.engine.server --home D --port P`. Started and kept by the supervisor."""
+
+import argparse
+import asyncio
+import logging
+import os
+import signal
+import ssl
+from pathlib import Path
+
+import uvloop
+
+from isthmus.engine.auth import pki
+from isthmus.engine.auth.authentication import Authenticator, Tokens
+from isthmus.engine.auth.authorization import Authorizer
+from isthmus.engine.registry import plugins, strategies
+from isthmus.engine.registry.admission import Admission
+from isthmus.engine.registry.customresources import CustomResources
+from isthmus.engine.registry.registry import Registry
+from isthmus.engine.registry.storage import Storage
+from isthmus.engine.server import bootstrap
+from isthmus.engine.server.app import App
+from isthmus.engine.server.context import Server
+from isthmus.engine.server.protocol import Connection
+from isthmus.engine.store.store import Store
+from isthmus.kinds import catalogue
+from isthmus.lib import logs
+from isthmus.lib.home import Home
+
+log = logging.getLogger(__name__)
+BACKLOG = 1024
+
+
+def build(home: Home, address: str) -> Server:
+    """Put the parts together. Reads the store; writes nothing but missing keys."""
+    assert strategies  # importing it registers them
+    for directory in (home.root, home.pki):
+        directory.mkdir(mode=0o700, parents=True, exist_ok=True)
+    store = Store(home.store)
+    registry = Registry(catalogue.builtin_kinds())
+    storage = Storage(store, Admission(store, plugins.PLUGINS))
+    tokens = Tokens(pki.signing_key(home.pki), store)
+    return Server(home, store, registry, storage, Authenticator(tokens), Authorizer(store), address)
+
+
+def tls_context(home: Home, address: str) -> ssl.SSLContext:
+    """TLS 1.2 or newer, a client certificate asked for but not demanded (tokens need none)."""
+    authority = pki.Authority(home.pki)
+    context = ssl.SSLContext(ssl.PROTOCOL_TLS_SERVER)
+    context.minimum_version = ssl.TLSVersion.TLSv1_2
+    context.load_cert_chain(*authority.server("apiserver", {"127.0.0.1", "::1", address}))
+    context.load_verify_locations(authority.certificate_path)
+    context.verify_mode = ssl.CERT_OPTIONAL
+    context.set_alpn_protocols(["http/1.1"])
+    return context
+
+
+async def serve(home: Home, address: str, port: int) -> None:
+    """Serve until SIGTERM or SIGINT, then finish what has begun."""
+    loop = asyncio.get_running_loop()
+    stopping = asyncio.Event()
+    for sig in (signal.SIGTERM, signal.SIGINT):
+        loop.add_signal_handler(sig, stopping.set)
+    server = build(home, f"{address}:{port}")
+    CustomResources(server.store, server.registry, server.storage).start()
+    await bootstrap.write(server)
+    connections: set[Connection] = set()
+    app = App(server)
+    listener = await loop.create_server(
+        lambda: Connection(app, connections), address, port, ssl=tls_context(home, address), backlog=BACKLOG
+    )
+    server.store.start()
+    server.ready = True
+    log.info("serving on https://%s:%d, revision %d", address, port, server.store.revision)
+    await stopping.wait()
+    server.ready = False
+    listener.close()
+    for connection in tuple(connections):
+        connection.transport.abort()
+    await server.store.close()
+
+
+def main() -> None:
+    """Parse the arguments and run."""
+    parser = argparse.ArgumentParser(prog="isthmus-apiserver")
+    parser.add_argument("--home", type=Path, required=True)
+    parser.add_argument("--address", default="127.0.0.1")
+    parser.add_argument("--port", type=int, default=6443)
+    arguments = parser.parse_args()
+    os.umask(0o077)
+    logs.setup("apiserver")
+    uvloop.run(serve(Home(arguments.home), arguments.address, arguments.port))
+
+
+if __name__ == "__main__":
+    main()

@@ -1,0 +1,118 @@
+"""patch: JSON Patch, merge patch, strategic merge patch, server-side apply; one function a media type."""
+
+from collections.abc import Callable
+from typing import Any
+
+from isthmus.engine.registry.write import WriteContext
+from isthmus.engine.server import representation
+from isthmus.engine.server.context import Call
+from isthmus.engine.server.handlers import body
+from isthmus.engine.server.protocol import Response
+from isthmus.lib import clock
+from isthmus.machinery import decode, errors, jsonpatch, mergepatch, serversideapply, strategicpatch
+
+Object = dict[str, Any]
+Patch = Callable[[Call, Object, Any], Object]
+
+APPLY = "application/apply-patch+yaml"
+
+
+def _json_patch(_call: Call, current: Object, operations: Any) -> Object:
+    result = jsonpatch.apply(current, operations)
+    if not isinstance(result, dict):
+        raise errors.bad_request("a JSON patch must leave an object")
+    return result
+
+
+def _merge_patch(_call: Call, current: Object, patch: Any) -> Object:
+    result = mergepatch.apply(current, patch)
+    if not isinstance(result, dict):
+        raise errors.bad_request("a merge patch must be an object")
+    return result
+
+
+def _strategic_patch(call: Call, current: Object, patch: Any) -> Object:
+    node = call.served.node(call.served.kind.storage_version)
+    if not call.served.kind.builtin or node is None:
+        raise errors.unsupported_media_type(
+            "the body of the request was in an unknown format - accepted media types include: "
+            "application/json-patch+json, application/merge-patch+json, application/apply-patch+yaml"
+        )
+    return strategicpatch.apply(current, patch, node)
+
+
+PATCHES: dict[str, Patch] = {
+    "application/json-patch+json": _json_patch,
+    "application/merge-patch+json": _merge_patch,
+    "application/strategic-merge-patch+json": _strategic_patch,
+}
+
+
+async def patch(call: Call) -> Response:
+    """Change an object, or (server-side apply) create it if it is not there."""
+    media = body.media_type(call)
+    context = call.write_context()
+    form, content_type = representation.choose(call.served, call.info.version, call.request.headers.get("accept", ""))
+    if media == APPLY:
+        value, status = await _apply(call, context)
+    else:
+        value, status = await _patch(call, context, media), 200
+    return Response(form.one(value), status, content_type, body.warning_headers(context))
+
+
+async def _patch(call: Call, context: WriteContext, media: str) -> bytes:
+    function = PATCHES.get(media)
+    if function is None:
+        raise errors.unsupported_media_type(
+            f"the body of the request was in an unknown format ({media}) - accepted media types include: "
+            + ", ".join([*PATCHES, APPLY])
+        )
+    document, _ = decode.decode(call.request.body, "application/json")
+
+    def change(current: Object) -> Object:
+        new = function(call, current, document)
+        _check_identity(call, new)
+        return new
+
+    return await call.server.storage.update(call.served, call.key, change, context)
+
+
+async def _apply(call: Call, context: WriteContext) -> tuple[bytes, int]:
+    query = call.request.query
+    if not query.get("fieldManager"):
+        raise errors.bad_request("fieldManager: Required value: is required for apply patch")
+    context.operation = "Apply"
+    applied, _ = decode.decode(call.request.body, "application/yaml")
+    if not isinstance(applied, dict):
+        raise errors.bad_request("an apply patch must be an object")
+    _check_identity(call, applied)
+    options: dict[str, Any] = {
+        "node": call.served.node(call.served.kind.storage_version),
+        "manager": query["fieldManager"],
+        "force": query.get("force", "").lower() in ("true", "1"),
+        "api_version": call.served.kind.api_version(call.info.version),
+        "time": clock.timestamp(),
+        "subresource": call.info.subresource,
+    }
+    storage = call.server.storage
+    if call.server.store.head(call.key) is None:
+        if call.info.subresource:
+            raise errors.not_found(call.served.kind.group, call.served.kind.plural, call.info.name)
+        created = serversideapply.apply(None, applied, **options)
+        created["metadata"].setdefault("name", call.info.name)
+        if call.served.kind.namespaced:
+            created["metadata"]["namespace"] = call.info.namespace
+        return await storage.create(call.served, created, context), 201
+    change = lambda current: serversideapply.apply(current, applied, **options)  # noqa: E731
+    return await storage.update(call.served, call.key, change, context), 200
+
+
+def _check_identity(call: Call, obj: Object) -> None:
+    """A patch may not make another object of it."""
+    name = (obj.get("metadata") or {}).get("name") or call.info.name
+    if name != call.info.name:
+        raise errors.bad_request(
+            f"the name of the object ({name}) does not match the name on the URL ({call.info.name})"
+        )
+    if obj.get("kind", call.served.kind.kind) != call.served.kind.kind:
+        raise errors.bad_request(f"the kind of the object must stay {call.served.kind.kind}, not {obj['kind']}")

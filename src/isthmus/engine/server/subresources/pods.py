@@ -1,0 +1,70 @@
+"""Subresources of Pods: binding, eviction, log."""
+
+from typing import Any
+
+import orjson
+
+from isthmus.engine.server import agent
+from isthmus.engine.server.context import Call
+from isthmus.engine.server.handlers import body
+from isthmus.engine.server.protocol import Response
+from isthmus.engine.server.subresources.handler import Table
+from isthmus.lib import clock
+from isthmus.machinery import errors
+
+Object = dict[str, Any]
+SUCCESS = {"kind": "Status", "apiVersion": "v1", "metadata": {}, "status": "Success", "code": 201}
+
+
+async def binding(call: Call) -> Response:
+    """Bind a pod to the node that the scheduler chose. A pod is bound once (409 afterwards)."""
+    context = call.write_context()
+    wanted = body.read_any(call, context)
+    node = (wanted.get("target") or {}).get("name")
+    if not node:
+        raise errors.invalid("", "Binding", call.info.name, [errors.Cause("target.name", "Required value")])
+
+    def change(pod: Object) -> Object:
+        if bound := pod["spec"].get("nodeName"):
+            raise errors.conflict(
+                "", "pods/binding", call.info.name, f"pod {call.info.name} is already assigned to node {bound}"
+            )
+        pod["spec"]["nodeName"] = node
+        conditions = [c for c in pod.setdefault("status", {}).get("conditions", []) if c["type"] != "PodScheduled"]
+        scheduled = {"type": "PodScheduled", "status": "True", "lastTransitionTime": clock.timestamp()}
+        pod["status"]["conditions"] = [*conditions, scheduled]
+        return pod
+
+    context.subresource = "binding"
+    await call.server.storage.update(call.served, call.key, change, context)
+    return Response(orjson.dumps(SUCCESS), 201)
+
+
+async def eviction(call: Call) -> Response:
+    """Delete a pod as a drain does (policy/v1 Eviction)."""
+    context = call.write_context()
+    wanted = body.read_any(call, context)
+    options = wanted.get("deleteOptions") or {}
+    context.subresource = ""
+    await call.server.storage.delete(call.served, call.key, options, context)
+    return Response(orjson.dumps(SUCCESS), 201)
+
+
+async def to_agent(call: Call) -> Response | None:
+    """log, exec and the like are answered by the agent of the pod's node."""
+    row = call.server.store.get(call.key)
+    if row is None:
+        raise errors.not_found("", "pods", call.info.name)
+    node = row.decode()["spec"].get("nodeName")
+    if not node:
+        raise errors.bad_request(f"pod {call.info.name} is not on a node yet")
+    query = f"?{call.request.raw_query}" if call.request.raw_query else ""
+    path = f"/pods/{call.info.namespace}/{call.info.name}/{call.info.subresource}{query}"
+    return await agent.forward(call.server.home, node, call.request, path)
+
+
+TABLE: Table = {
+    ("pods", "binding"): {"create": binding},
+    ("pods", "eviction"): {"create": eviction},
+    ("pods", "log"): {"get": to_agent},
+}

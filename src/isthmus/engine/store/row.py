@@ -1,0 +1,54 @@
+"""One revision of one object, and the event that it is to those who watch."""
+
+from enum import IntEnum
+from typing import Any
+
+import orjson
+
+Key = tuple[str, str, str]  # resource ("pods", "virtualmachines.kubevirt.io"), namespace ("" if cluster-scoped), name
+
+
+class Change(IntEnum):
+    """What a revision did to its object. The numbers are stored."""
+
+    ADDED = 0
+    MODIFIED = 1
+    DELETED = 2
+
+
+class Row:
+    """The object's bytes as clients see them, its resourceVersion inside; beside them what selectors ask for.
+
+    `labels` and `fields` are None until somebody asks (rows read back from disk); writers that have the decoded object
+    at hand set them.
+    """
+
+    __slots__ = ("_labels", "change", "fields", "key", "previous", "revision", "value")
+
+    def __init__(
+        self,
+        key: Key,
+        revision: int,
+        value: bytes,
+        change: Change = Change.ADDED,
+        labels: dict[str, str] | None = None,
+    ) -> None:
+        self.key = key
+        self.revision = revision
+        self.value = value
+        self.change = change
+        self._labels = labels
+        self.fields: dict[str, str] | None = None
+        self.previous: Row | None = None  # only while the row travels as an event, for selector transitions
+
+    @property
+    def labels(self) -> dict[str, str]:
+        """metadata.labels."""
+        if self._labels is None:
+            self._labels = self.decode()["metadata"].get("labels") or {}
+        return self._labels
+
+    def decode(self) -> dict[str, Any]:
+        """A fresh copy of the object."""
+        decoded: dict[str, Any] = orjson.loads(self.value)
+        return decoded

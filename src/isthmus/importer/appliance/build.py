@@ -1,0 +1,140 @@
+"""Build the conversion appliance as an OCI archive: `python -m isthmus.importer.appliance.build OUT.tar`.
+
+The image `isthmus.dev/appliance` has /boot/vmlinuz and /boot/initrd, which a VirtualMachineInstance names in its
+kernelBoot. It is made of Debian's packages (cloud kernel, busybox, LVM, blkid) and of the scripts in guest/, without
+root and without installing anything; the same inputs are built once and then taken from the cache.
+"""
+
+import asyncio
+import importlib.resources
+import io
+import os
+import re
+import shutil
+import sys
+import tempfile
+from collections.abc import Iterator
+from pathlib import Path
+
+from isthmus.codec import cpio, ociarchive
+from isthmus.importer.appliance import elf, packages
+
+REFERENCE = "isthmus.dev/appliance"
+KERNEL_PATH, INITRD_PATH = "/boot/vmlinuz", "/boot/initrd"
+
+PROGRAMS = {"lvm2": "sbin/lvm", "util-linux": "sbin/blkid", "attr": "usr/bin/setfattr"}
+MODULES = ("virtio_pci", "virtio_blk", "virtio_scsi", "sd_mod", "ext4", "xfs", "btrfs", "vfat", "nls_cp437", "nls_ascii",
+           "nls_utf8", "nls_iso8859_1", "dm_mod", "dm_snapshot", "dm_thin_pool", "dm_mirror")  # fmt: skip
+
+
+async def build(out: Path) -> str:
+    """Write the appliance's archive to `out`; the manifest's digest. Raises CommandError, ElfError."""
+    kernel, initrd = await build_boot_files()
+    members = [
+        ociarchive.Member(KERNEL_PATH.lstrip("/"), kernel.open("rb"), kernel.stat().st_size),
+        ociarchive.Member(INITRD_PATH.lstrip("/"), initrd.open("rb"), initrd.stat().st_size),
+    ]
+    image = ociarchive.Image(REFERENCE, {"org.opencontainers.image.title": "Isthmus conversion appliance"})
+    with tempfile.TemporaryFile(dir=out.parent) as scratch, tempfile.NamedTemporaryFile(dir=out.parent) as draft:
+        digest = ociarchive.write(draft, image, members, scratch)
+        draft.flush()
+        shutil.copyfile(draft.name, out)
+    return digest
+
+
+async def build_boot_files() -> tuple[Path, Path]:
+    """(kernel, initrd) of the appliance in the cache, built if they are not there."""
+    kernel_package = await packages.find_kernel()
+    names = sorted({kernel_package, "busybox-static", *PROGRAMS, *await packages.find_libraries(tuple(PROGRAMS))})
+    inputs = await packages.resolve(names)
+    recipe = (Path(__file__).read_bytes(), *(data for _, data in _scripts()))
+    place = packages.cache_root() / f"appliance-{packages.key(repr(sorted(inputs.items())), *recipe)}"
+    if not place.exists():
+        async with packages.unpacked(names) as root:
+            _write_boot_files(root, place)
+    return place / "vmlinuz", place / "initrd"
+
+
+def _write_boot_files(root: Path, place: Path) -> None:
+    """All or nothing: the place appears when both files are complete."""
+    place.parent.mkdir(parents=True, exist_ok=True)
+    draft = Path(tempfile.mkdtemp(prefix=f".{place.name}.", dir=place.parent))
+    try:
+        shutil.copyfile(next((root / "boot").glob("vmlinuz-*")), draft / "vmlinuz")
+        (draft / "initrd").write_bytes(cpio.archive(_initrd(root)))
+        draft.rename(place)
+    except OSError:
+        if not place.exists():  # someone else's build may have won, which is as good
+            raise
+    finally:
+        shutil.rmtree(draft, ignore_errors=True)
+
+
+def _initrd(root: Path) -> Iterator[cpio.Entry]:
+    for name, data in _scripts():
+        if name == "init":
+            yield cpio.file("init", data, executable=True)
+        else:
+            yield cpio.file(f"isthmus/{name}", data)
+    yield cpio.file("bin/busybox", (root / "bin/busybox").read_bytes(), executable=True)
+    for place in PROGRAMS.values():
+        program = root / place
+        yield cpio.file(f"sbin/{program.name}", program.read_bytes(), executable=True)
+        for target, library in elf.closure(root, program):
+            yield cpio.file(target, library.read_bytes(), executable=True)
+    yield from _modules(next((root / "lib/modules").iterdir()))
+
+
+def _modules(tree: Path) -> Iterator[cpio.Entry]:
+    """The modules and /modules/order: lines "NAME NEEDS..." with the needs in the order of loading."""
+    available = {module_name(path): path for path in sorted(tree.rglob("*.ko"))}
+    order = dict(module_order({name: path.read_bytes() for name, path in available.items()}, MODULES))
+    for name in sorted({name for name, needs in order.items() for name in (name, *needs)}):
+        yield cpio.file(f"modules/{name}.ko", available[name].read_bytes())
+    lines = [" ".join((name, *needs)) for name, needs in order.items()]
+    yield cpio.file("modules/order", ("\n".join(lines) + "\n").encode())
+
+
+def module_name(path: Path) -> str:
+    """The name that the kernel has for a module's file."""
+    return path.name.split(".")[0].replace("-", "_")
+
+
+def module_order(modules: dict[str, bytes], wanted: tuple[str, ...]) -> Iterator[tuple[str, list[str]]]:
+    """(module, what to load before it, in order) for each wanted module that is not built into the kernel."""
+    for name in wanted:
+        if name in modules:
+            needs: dict[str, None] = {}
+            _add_needs(modules, name, needs)
+            needs.pop(name)
+            yield name, list(needs)
+
+
+def _add_needs(modules: dict[str, bytes], name: str, into: dict[str, None]) -> None:
+    """Depth first by the module's own `depends=`, `softdep=pre:` (modinfo); built-in ones are no files."""
+    found = re.search(rb"\0depends=([^\0]*)\0", modules[name])
+    names = found.group(1).decode().split(",") if found else []
+    for soft in re.findall(rb"\0softdep=pre: ([^\0]*)\0", modules[name]):
+        names += soft.decode().split()
+    for need in (other.replace("-", "_") for other in names if other):
+        if need in modules and need not in into:
+            _add_needs(modules, need, into)
+    into[name] = None
+
+
+def _scripts() -> list[tuple[str, bytes]]:
+    folder = importlib.resources.files(__package__) / "guest"
+    return sorted((item.name, item.read_bytes()) for item in folder.iterdir() if item.is_file())
+
+
+def main() -> None:
+    """The command: one argument, the archive to write."""
+    if len(sys.argv) != 2:
+        print("usage: python -m isthmus.importer.appliance.build OUT.tar", file=sys.stderr)  # noqa: T201
+        raise SystemExit(2)
+    digest = asyncio.run(build(Path(sys.argv[1])))
+    print(f"{REFERENCE}@{digest}")  # noqa: T201
+
+
+if __name__ == "__main__":
+    main()

@@ -1,0 +1,85 @@
+# Give each kernel's initrd the virtio drivers, without unpacking it: Linux unpacks concatenated archives in turn, so one
+# more cpio archive in front of the old ones is enough. It only adds files:
+#   isthmus/lib/modules/RELEASE/...  the drivers, from the guest's own module tree, with its index: a private root for
+#                                    modprobe -d (never "lib" itself: that may be a link in the initrd)
+#   conf/conf.d/zz-isthmus           loads them under initramfs-tools
+#   .../hooks/pre-udev/01-isthmus.sh loads them under dracut. Both are always there: who built an initrd may have changed
+#   etc/systemd/network/*.link       the pinned names of network interfaces
+DRIVERS="virtio_pci virtio_blk virtio_scsi sd_mod"
+OTHER_KERNELS=2
+
+find_modules() { # refuses the guest before anything is changed when its default kernel cannot drive a virtio disk
+	list_modules "$RELEASE"
+	for name in virtio_pci virtio_blk; do
+		has_driver "$RELEASE" $name || unsupported "its kernel $RELEASE has no driver $name"
+	done
+	has_driver "$RELEASE" virtio_scsi || warn "the kernel $RELEASE has no driver virtio_scsi: the disks must be virtio-blk"
+	has_driver "$RELEASE" virtio_net || warn "the kernel $RELEASE has no driver virtio_net: give the interfaces the model e1000e"
+}
+
+list_modules() { # RELEASE ; leaves $WORK/modules: the drivers and what they need, in the order of loading
+	awk -F: -v wanted="$DRIVERS" -f $OURS/closure.awk "/lib/modules/$1/modules.dep" >$WORK/modules
+}
+
+has_driver() { # RELEASE NAME ; as a module, or built into the kernel
+	pattern=$(printf %s "$2" | sed 's/_/[-_]/g')
+	grep -q "/$pattern\.ko[.a-z0-9]*:" "/lib/modules/$1/modules.dep" ||
+		{ is_file "/lib/modules/$1/modules.builtin" && grep -q "/$pattern\.ko" "/lib/modules/$1/modules.builtin"; }
+}
+
+add_drivers() {
+	count=0
+	while read -r release initrd; do
+		[ $count -gt $OTHER_KERNELS ] && { warn "the kernel $release was left without virtio drivers in its initrd"; continue; }
+		count=$((count + 1))
+		list_modules "$release"
+		build_segment "$release"
+		prepend "$initrd" "$release"
+	done <$WORK/kernels
+}
+
+build_segment() { # RELEASE ; leaves $WORK/segment.cpio, padded to a sector as the kernel wants it
+	tree=$WORK/segment
+	rm -rf $tree
+	private=$tree/isthmus/lib/modules/$1
+	source=/lib/modules/$1
+	mkdir -p $private $tree/conf/conf.d $tree/etc/systemd/network
+	while read -r module; do
+		mkdir -p "$private/${module%/*}"
+		cp "$source/$module" "$private/$module" || die "the module $module cannot be read"
+	done <$WORK/modules
+	for index in modules.dep.bin modules.dep modules.builtin.bin modules.softdep; do
+		is_file "$source/$index" && cp "$source/$index" $private/
+	done
+	echo "/sbin/modprobe -d /isthmus -a -q $DRIVERS || true" >$tree/conf/conf.d/zz-isthmus
+	for hooks in usr/lib/dracut/hooks var/lib/dracut/hooks; do
+		mkdir -p $tree/$hooks/pre-udev
+		printf '%s\n' "modprobe -d /isthmus -a -q $DRIVERS || :" 'rm -f /etc/lvm/devices/system.devices' \
+			>$tree/$hooks/pre-udev/01-isthmus.sh
+		chmod 755 $tree/$hooks/pre-udev/01-isthmus.sh
+	done
+	[ -s $WORK/links ] && while read -r file; do cp "$file" $tree/etc/systemd/network/; done <$WORK/links
+	(cd $tree && find . -mindepth 1 | sed 's/^\.\///' | sort | cpio -o -H newc -R 0:0 2>/dev/null) >$WORK/segment.cpio || die "the drivers cannot be packed"
+	pad $WORK/segment.cpio
+}
+
+pad() { # FILE ; with zeros to a multiple of 512 bytes
+	rest=$(($(stat -c %s $1) % 512))
+	[ $rest = 0 ] || dd if=/dev/zero bs=$((512 - rest)) count=1 2>/dev/null >>$1
+}
+
+prepend() { # INITRD RELEASE ; from the kept original, so that a second run adds nothing twice
+	old=$1
+	[ -e "$STATE/original$1" ] && old=$STATE/original$1
+	cat $WORK/segment.cpio "$old" >"$1.isthmus" 2>/dev/null || { rm -f "$1.isthmus"; die "no room in ${1%/*} for the initrd with drivers"; }
+	cmp -s "$1" "$1.isthmus" && { rm "$1.isthmus"; return; }
+	chmod "$(stat -c %a "$1")" "$1.isthmus"
+	if [ ! -e "$STATE/original$1" ]; then
+		mkdir -p "$STATE/original${1%/*}"
+		ln "$1" "$STATE/original$1" 2>/dev/null || cp -p "$1" "$STATE/original$1" || { rm -f "$1.isthmus"; die "no room to keep the original of $1"; }
+	fi
+	mv "$1.isthmus" "$1" || die "$1 cannot be replaced"
+	echo "$1" >>$WORK/new
+	event change action edited path "$1" original "$STATE/original$1" \
+		reason "virtio drivers for kernel $2 put in front ($(wc -l <$WORK/modules) modules, $(stat -c %s $WORK/segment.cpio) bytes)"
+}

@@ -1,0 +1,120 @@
+"""`python -m isthmus.importer.worker`: the entry point of a worker Pod. See `isthmus.importer.worker`.
+
+Exit codes: 0 done; 2 the input is bad (the message is on stderr); 1 anything else.
+Environment: ISTHMUS_VOLUMES, a JSON object of volume name -> path; KUBECONFIG, for `--import`.
+"""
+
+import os
+import sys
+from collections.abc import Sequence
+from pathlib import Path
+
+import click
+import orjson
+
+from isthmus.importer.sources import opening
+from isthmus.importer.sources.errors import SourceError
+from isthmus.importer.sources.machine import Machine
+from isthmus.importer.sources.package import Package
+from isthmus.importer.worker import inspect as inspecting
+from isthmus.importer.worker import interrupt
+from isthmus.importer.worker.progress import JsonLines, Progress, Several, Status
+from isthmus.importer.worker.target import TargetError
+from isthmus.importer.worker.transfer import Assignment, Transfer
+
+
+_source = click.option("--source", required=True, help="Path or URL of an OVA, OVF or VMDK; - is standard input.")
+_deadline = click.option("--deadline", type=click.FloatRange(min=0, min_open=True, max=1e7), help="Give up after so many seconds.")
+
+
+@click.group()
+def main() -> None:
+    """Read what VMware exported, and write it into volumes."""
+
+
+@main.command()
+@_source
+@_deadline
+def inspect(source: str, deadline: float | None) -> None:
+    """Print the machines of a package as JSON."""
+    with interrupt.interruptible(deadline):
+        package = opening.open_package(source)
+        try:
+            click.echo(orjson.dumps(inspecting.describe(package)))
+        finally:
+            package.close()
+
+
+@main.command()
+@_source
+@_deadline
+@click.option("--machine", default="", help="Which machine of the package, if it has several.")
+@click.option("--disk", "disks", multiple=True, required=True, metavar="DISK=VOLUME[:BYTES]", help="Repeat per disk.")
+@click.option("--import", "reference", metavar="NAMESPACE/NAME", help="Keep this VirtualMachineImport's status.")
+def transfer(source: str, deadline: float | None, machine: str, disks: Sequence[str], reference: str | None) -> None:
+    """Stream disks into volumes."""
+    assignments = _assignments(disks)
+    progress = _audience(reference)
+    try:
+        with interrupt.interruptible(deadline):
+            package = opening.open_package(source)
+            try:
+                Transfer(package, _find_machine(package, machine).disks, assignments, progress).run()
+            finally:
+                package.close()
+    finally:
+        progress.close()
+
+
+def _find_machine(package: Package, name: str) -> Machine:
+    try:
+        return package.envelope.machine(name)
+    except LookupError as error:
+        raise SourceError(str(error), source=package.name) from error
+
+
+def _assignments(disks: Sequence[str]) -> list[Assignment]:
+    try:
+        volumes = orjson.loads(os.environ.get("ISTHMUS_VOLUMES") or "{}")
+    except orjson.JSONDecodeError as error:
+        raise click.UsageError(f"ISTHMUS_VOLUMES is no JSON: {error}") from error
+    found: list[Assignment] = []
+    for text in disks:
+        disk, _, rest = text.rpartition("=")
+        volume, colon, size = rest.partition(":")
+        if not disk or not volume or (colon and not size.isdigit()):
+            raise click.UsageError(f"--disk {text!r} is not of the form DISK=VOLUME[:BYTES]")
+        if volume not in volumes:
+            raise click.UsageError(f"volume {volume!r} is not in ISTHMUS_VOLUMES ({', '.join(volumes) or 'empty'})")
+        if disk in (other.disk for other in found) or volume in (other.volume for other in found):
+            raise click.UsageError(f"--disk {text!r} names a disk or a volume twice")
+        found.append(Assignment(disk, volume, Path(volumes[volume]), int(size) if size else None))
+    return found
+
+
+def _audience(reference: str | None) -> Progress:
+    if reference is None:
+        return JsonLines()
+    namespace, _, name = reference.partition("/")
+    kubeconfig = os.environ.get("KUBECONFIG")
+    if not namespace or not name or not kubeconfig:
+        raise click.UsageError("--import takes NAMESPACE/NAME, and KUBECONFIG must be set")
+    return Several(JsonLines(), Status(Path(kubeconfig), namespace, name))
+
+
+def run() -> int:
+    """The whole program; its exit code."""
+    try:
+        main(standalone_mode=False)
+    except (SourceError, click.ClickException) as error:
+        message = error.format_message() if isinstance(error, click.ClickException) else str(error)
+        click.echo(f"error: {message}", err=True)
+        return 2
+    except (TargetError, interrupt.Interrupted) as error:
+        click.echo(f"error: {error}", err=True)
+        return 1
+    return 0
+
+
+if __name__ == "__main__":
+    sys.exit(run())

@@ -1,0 +1,111 @@
+"""Keeps the processes of a home running: `python -m isthmus.operations.supervisor --home D --port P --node N`.
+
+Starts each component, starts it again when it ends (with back-off), ends them all on SIGTERM. If the supervisor itself is
+killed, the kernel ends its components, so that a new one finds the port free. VMs are started in sessions of their own
+and go on whatever dies. Started by `up`, or by systemd.
+"""
+
+import argparse
+import asyncio
+import logging
+import os
+import signal
+import time
+from pathlib import Path
+
+from isthmus.lib import logs, run
+from isthmus.lib.home import Home
+from isthmus.operations import state
+from isthmus.operations.components import Component, components
+
+log = logging.getLogger(__name__)
+END_WITH_PARENT = ("setpriv", "--pdeathsig", "TERM", "--")
+STEADY_SECONDS = 10.0  # a process that lived so long is started again at once
+LONGEST_PAUSE = 15.0
+END_SECONDS = 10.0  # what a component gets between SIGTERM and SIGKILL
+
+
+class Keeper:
+    """Keeps one component."""
+
+    def __init__(self, component: Component, home: Home) -> None:
+        self._component = component
+        self._log = home.logs / f"{component.name}.log"
+        self._pid_file = home.run / f"{component.name}.pid"
+
+    async def keep(self) -> None:
+        """Start it, wait for its end, again and again; cancelled, end it."""
+        pause = 0.1
+        while True:
+            started = time.monotonic()
+            process = run.start((*END_WITH_PARENT, *self._component.argv), log=self._log, env=_environment())
+            self._pid_file.write_text(str(process.pid))
+            try:
+                status = await _wait(process.pid)
+            except asyncio.CancelledError:
+                await self._end(process.pid)
+                raise
+            steady = time.monotonic() - started > STEADY_SECONDS
+            pause = 0.1 if steady else min(pause * 2, LONGEST_PAUSE)
+            log.warning("%s ended (%s), starts again in %.1f s", self._component.name, status, pause)
+            await asyncio.sleep(pause)
+
+    async def _end(self, pid: int) -> None:
+        run.kill_group(pid, signal.SIGTERM)
+        try:
+            await asyncio.wait_for(_wait(pid), END_SECONDS)
+        except TimeoutError:
+            log.warning("%s does not end, killing it", self._component.name)
+            run.kill_group(pid)
+            await _wait(pid)
+        self._pid_file.unlink(missing_ok=True)
+
+
+def _environment() -> dict[str, str]:
+    return dict(os.environ) | {"PYTHONUNBUFFERED": "1"}
+
+
+async def _wait(pid: int) -> str:
+    """The end of a child, in words."""
+    loop = asyncio.get_running_loop()
+    ended = asyncio.Event()
+    descriptor = os.pidfd_open(pid)
+    loop.add_reader(descriptor, ended.set)
+    try:
+        await ended.wait()
+    finally:
+        loop.remove_reader(descriptor)
+        os.close(descriptor)
+    _, status = os.waitpid(pid, os.WNOHANG)
+    code = os.waitstatus_to_exitcode(status)
+    return f"signal {signal.Signals(-code).name}" if code < 0 else f"exit code {code}"
+
+
+async def supervise(home: Home, port: int, nodes: tuple[str, ...]) -> None:
+    """Keep everything until SIGTERM or SIGINT."""
+    loop = asyncio.get_running_loop()
+    stopping = asyncio.Event()
+    for sig in (signal.SIGTERM, signal.SIGINT):
+        loop.add_signal_handler(sig, stopping.set)
+    state.write(home, port, nodes)
+    tasks = [asyncio.create_task(Keeper(c, home).keep()) for c in components(home, port, nodes)]
+    await stopping.wait()
+    for task in reversed(tasks):
+        task.cancel()
+    await asyncio.gather(*tasks, return_exceptions=True)
+    state.clear(home)
+
+
+def main() -> None:
+    """Parse the arguments and run."""
+    parser = argparse.ArgumentParser(prog="isthmus-supervisor")
+    parser.add_argument("--home", type=Path, required=True)
+    parser.add_argument("--port", type=int, required=True)
+    parser.add_argument("--node", action="append", required=True)
+    arguments = parser.parse_args()
+    logs.setup("supervisor")
+    asyncio.run(supervise(Home(arguments.home), arguments.port, tuple(arguments.node)))
+
+
+if __name__ == "__main__":
+    main()
