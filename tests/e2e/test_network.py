@@ -26,6 +26,7 @@ NODE, GUEST = "istest-node", "istest-guest"
 KEY = ("default", "web")
 CONFIG = NetworkConfig(bridge="istestbr0", prefix="istest", table="istest", subnet=IPv4Network("10.231.7.0/24"))
 POD = NicRequest("default", "masquerade", PodNetwork())
+LAN = cni.parse('{"type": "bridge", "bridge": "istestnad"}', "default/lan")
 SCRIPT = """#!/bin/sh
 [ "$1" = bound ] || exit 0
 ip addr replace $ip/$mask dev $interface
@@ -279,3 +280,92 @@ async def test_attach_and_detach_take_little_time(network, capsys):
         for what, times in took.items():
             print(f"\n{what}: median {sorted(times)[5] * 1000:.0f} ms, worst {max(times) * 1000:.0f} ms")
     assert sorted(took["attach"])[5] < 1
+
+
+async def test_a_vms_namespace_joins_no_two_of_its_networks(network, tmp_path):
+    """A neighbour on the bridge network cannot reach the pod network through the VM's namespace, nor hear of it."""
+    config = {"type": "bridge", "bridge": "istestnad", "ipam": {"type": "host-local", "subnet": "10.231.8.0/24"}}
+    lan = NicRequest("lan", "bridge", cni.parse(json.dumps(config), "default/lan"))
+    attachment = await network.attach("u-1", [POD, lan], KEY)
+    for command in ("addr add 10.231.8.200/24 dev istestnad", "link set istestnad up"):
+        sh("ip", *command.split())
+    inside = attachment.netns.name
+    assert "10.231.7." in sh("ip", "-n", inside, "addr")
+    for address in (attachment.pod_ips[0], "169.254.75.10"):
+        argv = ["busybox", "arping", "-c", "1", "-w", "1", "-I", "istestnad", address]
+        process = await asyncio.create_subprocess_exec(*argv, stdout=subprocess.DEVNULL)
+        assert await process.wait() != 0
+    plug_guest(attachment, attachment.nics[1])
+    assert (await lease(tmp_path))[0] == attachment.nics[1].addresses[0]
+    assert await ping(attachment.nics[1].addresses[0])
+
+
+async def test_undeclared_ports_cannot_be_reached_by_routing_around_the_nat(network, tmp_path):
+    request = NicRequest("default", "masquerade", PodNetwork(), ports=(Port(8080),))
+    attachment = await network.attach("u-1", [request], KEY)
+    plug_guest(attachment, attachment.nics[0])
+    await lease(tmp_path)
+    sh("ip", "route", "add", "10.0.2.0/24", "via", attachment.pod_ips[0])
+    server = await serve(GUEST, 9090, "hello")
+    await asyncio.sleep(0.2)
+    assert await read("10.0.2.2", 9090) == ""
+    server.kill()
+    await server.wait()
+
+
+def qemu_accepts(netdev: str, inside: str = "") -> str:
+    """Start QEMU with this interface and end it; what it complained about."""
+    where = ["ip", "netns", "exec", inside] if inside else []
+    machine = ["qemu-system-x86_64", "-accel", "tcg", "-S", "-nodefaults", "-display", "none", "-monitor", "stdio"]
+    device = ["-netdev", f"{netdev},id=n0", "-device", "virtio-net-pci,netdev=n0"]
+    done = subprocess.run([*where, *machine, *device], input=b"quit\n", capture_output=True, check=False)
+    return done.stderr.decode()
+
+
+@pytest.mark.skipif(not shutil.which("qemu-system-x86_64"), reason="needs QEMU")
+async def test_qemu_opens_the_tap_and_takes_the_options_of_user_networking(network, tmp_path):
+    attachment = await network.attach("u-1", [POD, NicRequest("wide", "bridge", LAN, queues=2)], KEY)
+    single, wide = attachment.nics
+    options = "script=no,downscript=no"
+    assert qemu_accepts(f"tap,ifname={single.tap},{options}", attachment.netns.name) == ""
+    assert qemu_accepts(f"tap,ifname={wide.tap},queues=2,{options}", attachment.netns.name) == ""
+    plain = Network(tmp_path / "plain", "n1", NetworkConfig(unprivileged=True))
+    ports = (Port(8080), Port(53, "UDP"))
+    requests = [NicRequest("default", "masquerade", PodNetwork(), ports=ports), NicRequest("lan", "bridge", LAN)]
+    for nic in (await plain.attach("u-1", requests, KEY)).nics:
+        assert qemu_accepts(nic.netdev) == ""
+
+
+@pytest.mark.parametrize("left", ["incomplete", "unreadable", "absent"])
+async def test_what_a_killed_agent_left_half_made_is_made_anew(network, tmp_path, left):
+    first = await network.attach("u-1", [POD], KEY)
+    await network.stop()
+    record = tmp_path / "net/attachments/u-1.json"
+    if left == "incomplete":
+        record.write_text(record.read_text().replace('"complete": true', '"complete": false'))
+    elif left == "unreadable":
+        record.write_text("{")
+    else:
+        record.unlink()
+    restarted = Network(tmp_path / "net", "n1", CONFIG)
+    await restarted.start()
+    await restarted.adopt({"u-1"})
+    again = await restarted.attach("u-1", [POD], KEY)
+    assert again == first
+    plug_guest(again, again.nics[0])
+    assert (await lease(tmp_path))[0] == "10.0.2.2"
+    await restarted.stop()
+
+
+async def test_a_vm_without_interfaces_gets_a_namespace_of_its_own(network):
+    attachment = await network.attach("u-1", [], KEY)
+    assert (attachment.nics, attachment.pod_ips) == ((), ())
+    assert attachment.netns.exists()
+
+
+async def test_a_container_gets_the_pod_network_alone(network):
+    attachment = await network.attach("p-1", [NicRequest("eth0", "", PodNetwork())], ("default", "pod-a"))
+    inside = attachment.netns.name
+    assert [link["ifname"] for link in json.loads(sh("ip", "-j", "-n", inside, "link", "show", "up"))] == ["lo", "eth0"]
+    assert await ping("10.231.7.1", inside)
+    assert await ping(attachment.pod_ips[0])

@@ -7,7 +7,6 @@ Raw disks become streamOptimized VMDKs (markers, footer), the package gets a SHA
 
 import argparse
 import hashlib
-import os
 import sys
 import tarfile
 import tempfile
@@ -55,7 +54,7 @@ def manifest(digests: dict[str, str], algorithm: str = "sha256") -> str:
 def order(folder: Path) -> list[str]:
     """The standard's order in an OVA: descriptor, manifest, disks."""
     rank = {".ovf": 0, ".mf": 1, ".cert": 2}
-    return sorted(os.listdir(folder), key=lambda name: (rank.get(Path(name).suffix, 3), name))
+    return sorted((path.name for path in folder.iterdir()), key=lambda name: (rank.get(Path(name).suffix, 3), name))
 
 
 def pack(out: Path, files: Sequence[Path], *, tar_format: int = tarfile.USTAR_FORMAT) -> None:

@@ -59,21 +59,24 @@ def descriptor(create_type: str, extents: Iterable[str], adapter: str = "lsilogi
     return "\n".join(lines).encode() + b"\n"
 
 
-def find_grains(raw: Path, grain: int = GRAIN) -> Iterator[tuple[int, bytes]]:
-    """(position, data) of the grains that are not all zeros; the last one padded to its full size."""
-    size = raw.stat().st_size
-    zeros = bytes(grain)
+def find_grains(raw: Path, start: int = 0, size: int | None = None) -> Iterator[tuple[int, bytes]]:
+    """(position, data) of the grains of `size` bytes from `start` that are not all zeros; the last is padded to full.
+
+    Positions count from `start`.
+    """
+    end = raw.stat().st_size if size is None else min(start + size, raw.stat().st_size)
+    zeros = bytes(GRAIN)
     with raw.open("rb") as file:
-        position = 0
-        while position < size:
+        position = start
+        while position < end:
             try:
-                position = os.lseek(file.fileno(), position, os.SEEK_DATA) // grain * grain
+                position += (os.lseek(file.fileno(), position, os.SEEK_DATA) - position) // GRAIN * GRAIN
             except OSError:
                 return  # a hole until the end
-            data = os.pread(file.fileno(), grain, position).ljust(grain, b"\0")
+            data = os.pread(file.fileno(), max(0, min(GRAIN, end - position)), position).ljust(GRAIN, b"\0")
             if data != zeros:
-                yield position, data
-            position += grain
+                yield position - start, data
+            position += GRAIN
 
 
 def write_stream_optimized(
@@ -87,6 +90,7 @@ def write_stream_optimized(
     out.write(bytes(layout.overhead * SECTOR - out.tell()))
     directory = [0] * -(-capacity // (GRAIN * ENTRIES))
     table: list[int] = []
+    current = 0
     for position, data in _compressed(find_grains(raw), compress):
         number = position // GRAIN
         if table and number // ENTRIES != current:
@@ -153,7 +157,7 @@ def write_sparse(
     redundant = 21
     directory = redundant + copy
     overhead = -(-(directory + copy) // 128) * 128
-    grains = {position - start: data for position, data in find_grains(raw) if start <= position < start + size}
+    grains = dict(find_grains(raw, start, size))
     places = {position: overhead + i * (GRAIN // SECTOR) for i, position in enumerate(order(list(grains)))}
     out.write(
         Layout(size, 1 if text else 0, 20 if text else 0, redundant, directory, overhead, 1, 3, 0).pack()

@@ -30,11 +30,20 @@ class CachedClient:
                 self._informers[resource].start()
         return self._informers[resource]
 
+    def has_informer(self, resource: Resource) -> bool:
+        """Whether somebody follows `resource` already."""
+        return resource in self._informers
+
     def start(self) -> None:
         """Start every informer that was asked for, and later ones when they are."""
         self._started = True
         for informer in self._informers.values():
             informer.start()
+
+    @property
+    def synced(self) -> bool:
+        """Whether the first list of all is in."""
+        return all(informer.synced for informer in self._informers.values())
 
     async def wait_synced(self) -> None:
         """Wait for the first list of all."""

@@ -47,12 +47,14 @@ class Informer:
         labels: str = "",
         fields: str = "",
         indexers: Mapping[str, Indexer] | None = None,
+        transform: Callable[[Object], Object] | None = None,
     ) -> None:
         self.client = client
         self.resource = resource
         self.namespace = namespace
         self.labels = labels
         self.fields = fields
+        self._transform = transform  # what to keep of an object, to save memory
         self._objects: dict[Key, Object] = {}
         self._indexers: dict[str, Indexer] = dict(indexers or {})
         self._indices: dict[str, dict[str, set[Key]]] = {name: {} for name in self._indexers}
@@ -189,6 +191,8 @@ class Informer:
         old = self._objects.get(key)
         if old is not None and revision_of(obj) and revision_of(old) >= revision_of(obj):
             return  # observed already
+        if self._transform is not None:
+            obj = self._transform(obj)
         self._objects[key] = obj
         self._changed(key, old, obj)
 

@@ -84,10 +84,7 @@ class _Decoder:
 
     def _unwrap(self, body: bytes) -> dict[int, bytes]:
         """The fields of runtime.Unknown."""
-        out: dict[int, bytes] = {}
-        for number, wire, value in self._scan(body[len(MAGIC) :]):
-            if wire == _BYTES:
-                out[number] = value
+        out = {number: value for number, wire, value in self._scan(body[len(MAGIC) :]) if wire == _BYTES}
         if encoding := out.get(3):
             raise ProtobufError(f"content encoding {encoding[:40]!r} is not supported")
         return out
@@ -161,7 +158,7 @@ class _Decoder:
         return key, item
 
     def _zero(self, kind: str) -> Any:
-        return _ZEROS[kind] if kind in _ZEROS else {}
+        return _ZEROS.get(kind, {})
 
     def _single(self, kind: str, wire: int, value: Any, depth: int) -> Any:
         if scalar := _SCALARS.get(kind):
@@ -337,12 +334,20 @@ _SCALARS: dict[str, Callable[[Any, int], Any]] = {
     "bytes": _base64,
 }
 _NUMBERS = {"bool": _VARINT, "int32": _VARINT, "int64": _VARINT, "double": _FIXED64}
-_ZEROS: dict[str, Any] = {"string": "", "bool": False, "int32": 0, "int64": 0, "double": 0, "bytes": "", "quantity": "0"}
+_ZEROS: dict[str, Any] = {
+    "string": "",
+    "bool": False,
+    "int32": 0,
+    "int64": 0,
+    "double": 0,
+    "bytes": "",
+    "quantity": "0",
+}
 
 
 def _is_zero(value: Any, kind: str) -> bool:
     """Whether Go would have left it out of JSON: the zero of a type without a pointer."""
-    return value is None or value == {} or value in ("", 0, False) and kind != "quantity"
+    return value is None or value == {} or (value in ("", 0, False) and kind != "quantity")
 
 
 def go_duration(nanoseconds: int) -> str:

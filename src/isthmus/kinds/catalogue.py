@@ -22,7 +22,9 @@ DEFINITIONS = stored.Definitions()
 OBJECT_META = "io.k8s.apimachinery.pkg.apis.meta.v1.ObjectMeta"
 _LIST_META = "io.k8s.apimachinery.pkg.apis.meta.v1.ListMeta"
 # What every served version's document carries beside its kinds: bodies and answers that any resource may have.
-_COMMON = tuple(f"io.k8s.apimachinery.pkg.apis.meta.v1.{name}" for name in ("DeleteOptions", "Patch", "Status", "WatchEvent"))
+_COMMON = tuple(
+    f"io.k8s.apimachinery.pkg.apis.meta.v1.{name}" for name in ("DeleteOptions", "Patch", "Status", "WatchEvent")
+)
 _TUPLES = ("versions", "verbs", "short_names", "categories", "selectable_fields", "deprecated_versions")
 _KUBE_VERSION = re.compile(r"v([1-9]\d*)(?:(alpha|beta)([1-9]\d*))?")
 
@@ -133,7 +135,7 @@ def described_definitions(kinds: Iterable[Kind], group: str, version: str) -> di
 
     Built anew at each call (10 ms, megabytes for core/v1): keep the encoded document, not this.
     """
-    names, own = list(_COMMON), {}
+    names, own = list(_COMMON), dict[str, Object]()
     for kind in kinds:
         if kind.definition:
             name = kind.definition_name(version)

@@ -91,7 +91,7 @@ def _uri(text: str) -> bool:
     return text.isprintable() and " " not in parts.netloc and (bool(parts.scheme) or text.startswith("/"))
 
 
-_HOST_LABEL = r"[^\W_](?:[-\w]{0,61}[^\W_])?"
+_HOST_LABEL = r"[^\W_](?:(?:-|[^\W_]){0,61}[^\W_])?"
 _hostname = re.compile(rf"{_HOST_LABEL}(?:\.{_HOST_LABEL})*\.?").fullmatch
 
 

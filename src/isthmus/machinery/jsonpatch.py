@@ -19,8 +19,8 @@ from isthmus.machinery import errors, jsonvalue
 
 MAX_OPERATIONS = 10_000  # maxJSONPatchOperations of kube-apiserver
 MAX_COPY_BYTES = 3 * 1024 * 1024  # its JSONPatchMaxCopyBytes: what all `copy` operations together may add
-_END = ("-",)  # the token behind the last item (RFC 6901, section 4)
 MAX_POINTER_TOKENS = 200  # deeper documents cannot be encoded anyway
+END = "-"  # as the last token: behind the last item of a list (RFC 6901, section 4)
 
 Object = dict[str, Any]
 Pointer = tuple[str, ...]
@@ -171,7 +171,7 @@ class _Draft:
         if type(parent) is dict:
             parent[token] = value
         elif type(parent) is list:
-            at = len(parent) if token in _END else _position(parent, token, end=len(parent) + 1)
+            at = len(parent) if token == END else _position(parent, token, end=len(parent) + 1)
             parent.insert(at, value)
         else:
             raise _MismatchError("the parent is neither object nor list")

@@ -1,10 +1,10 @@
-r"""JSONPath as Kubernetes has it (k8s.io/client-go/util/jsonpath, without templates): printer columns, selectable fields,
-`scale` paths.
+r"""JSONPath as Kubernetes has it (client-go, util/jsonpath): for printer columns, selectable fields and `scale` paths.
 
 A path is compiled once into steps, each of which maps a list of values to a list of values; a key that is missing
-yields nothing. Understood: `.field`, `['field']`, escaped dots (`.metadata.labels.a\.b/c`), `[0]`, `[-1]`, `[1:3]`, `[*]`,
-`.*`, `..field`, unions (`['a','b']`, `[0,2]`) and filters (`[?(@.type=='Ready')]`, `[?(@.weight > 3)]`, `[?(@.x)]`).
-Braces around the whole and a leading `$` or `@` are optional. Called by: `kinds.columns`, the registry. Pure.
+yields nothing. Understood: `.field`, `['field']`, escaped dots (`.metadata.labels.a\.b/c`), `[0]`, `[-1]`, `[1:3]`,
+`[*]`, `.*`, `..field`, unions (`['a','b']`, `[0,2]`) and filters (`[?(@.type=='Ready')]`, `[?(@.weight > 3)]`,
+`[?(@.x)]`). Braces around the whole and a leading `$` or `@` are optional. Called by: `kinds.columns`, the registry.
+Pure.
 """
 
 import operator
@@ -200,7 +200,9 @@ class _Parser:
     def error(self, expected: str) -> JSONPathError:
         rest = self.text[self.place :]
         found = f"{rest[:12]!r}" if rest else "the end"
-        return JSONPathError(f"JSONPath {self.text!r}: at character {self.place + 1} {expected} was expected, not {found}")
+        return JSONPathError(
+            f"JSONPath {self.text!r}: at character {self.place + 1} {expected} was expected, not {found}"
+        )
 
     def take(self, token: str) -> bool:
         if self.text.startswith(token, self.place):
@@ -225,6 +227,7 @@ class _Parser:
         keys: list[str | int] | None = []
         if not self.take("$"):
             self.take("@")
+        key: str | int | Step
         while self.place < len(self.text):
             if self.take(".."):
                 steps.append(_descendants)

@@ -61,7 +61,8 @@ class Requirement:
             case Operator.DOES_NOT_EXIST:
                 return f"!{self.key}"
             case Operator.IN | Operator.NOT_IN:
-                return f"{self.key} {self.operator} ({','.join(self.values)})"
+                # Nothing between the parentheses would be no value; a comma stands between empty ones.
+                return f"{self.key} {self.operator} ({','.join(self.values) or ','})"
         return f"{self.key}{self.operator}{self.values[0]}"
 
 
@@ -133,8 +134,8 @@ class Selector:
         return f"Selector({str(self)!r})" if self is not NOTHING else "NOTHING"
 
     def __eq__(self, other: object) -> bool:
-        if not isinstance(other, Selector) or NOTHING in (self, other):
-            return self is other
+        if not isinstance(other, Selector) or (self is NOTHING) is not (other is NOTHING):
+            return False
         return self.requirements == other.requirements
 
     def __hash__(self) -> int:

@@ -65,16 +65,15 @@ def update(
 def changes(old: Object, new: Object, node: Node | None) -> tuple[FieldSet, FieldSet]:
     """(changed or added, removed) between two whole objects, less the bookkeeping that nobody owns."""
     changed, removed = typed.changes(_owned(old), _owned(new), node)
-    if (metadata := changed.get("f:metadata")) is not None and "." in metadata:
+    if (metadata := changed.get("f:metadata")) is not None and fieldpath.is_member(metadata):
+        del changed["f:metadata"]  # it is bookkeeping itself; what is below it is not
         if rest := {element: below for element, below in metadata.items() if element != "."}:
             changed["f:metadata"] = rest
-        else:
-            del changed["f:metadata"]
     return changed, removed
 
 
 def _owned(obj: Object) -> Object:
-    """The object less its bookkeeping; its metadata is always there, so that it never counts as a change itself."""
+    """The object less its bookkeeping."""
     out = {name: value for name, value in obj.items() if name not in BOOKKEEPING}
     metadata = obj.get("metadata")
     if type(metadata) is dict:

@@ -86,7 +86,7 @@ ZERO: Final = Quantity(Fraction(0))
 
 def _round_up(value: Fraction) -> int:
     """To a whole number, away from zero."""
-    return -(-value.numerator // value.denominator) if value >= 0 else -(value.numerator // -value.denominator)
+    return -(-value.numerator // value.denominator) if value > 0 else value.numerator // value.denominator
 
 
 def _bounded(value: Fraction) -> Fraction:

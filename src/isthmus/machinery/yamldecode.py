@@ -30,6 +30,7 @@ _WORDS: Final[dict[str, Any]] = {
     **dict.fromkeys(("n", "N", "no", "No", "NO", "false", "False", "FALSE", "off", "Off", "OFF"), False),
     "<<": _MERGE,
 }
+_RESOLVED_TAGS = frozenset(f"{_CORE}{name}" for name in ("int", "float", "bool", "null", "merge"))
 _NOT_JSON = re.compile(r"[-+]?\.(?:inf|Inf|INF)|\.(?:nan|NaN|NAN)").fullmatch
 _float = re.compile(r"[-+]?(?:\.[0-9]+|[0-9]+(?:\.[0-9]*)?)(?:[eE][-+]?[0-9]+)?").fullmatch
 _integer = re.compile(r"([-+]?)(?:0[xX]([0-9a-fA-F]+)|0[bB]([01]+)|0[oO]?([0-7]+)|(0|[1-9][0-9]*))").fullmatch
@@ -187,11 +188,11 @@ def _resolve(event: Any) -> Any:
         return _plain(text, event) if event.implicit[0] and tag is None else text
     if tag == f"{_CORE}str":
         return text
-    if tag in (f"{_CORE}int", f"{_CORE}float", f"{_CORE}bool", f"{_CORE}null", f"{_CORE}merge"):
-        return _plain(text, event)
     if tag == f"{_CORE}timestamp":
         return text
-    raise _error(event, f"the tag {tag} is not supported")
+    if tag in _RESOLVED_TAGS and not isinstance(value := _plain(text, event), str):
+        return value
+    raise _error(event, f"the tag {tag} is not supported for {text[:64]!r}")
 
 
 def _plain(text: str, event: Any) -> Any:
@@ -205,7 +206,7 @@ def _plain(text: str, event: Any) -> Any:
 
 
 def _number(text: str) -> Any:
-    bare = text.replace("_", "")
+    bare = text if text[0] == "." else text.replace("_", "")
     if found := _integer(bare):
         digits, base = next((d, b) for d, b in zip(found.groups()[1:], _BASES, strict=True) if d is not None)
         if len(digits) <= 64:

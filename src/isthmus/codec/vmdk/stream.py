@@ -68,18 +68,22 @@ class Inflater(Protocol):
         """At most `max_length` bytes."""
 
 
-def inflate(grain: Grain, size: int, decompressobj: Callable[[], Inflater], errors: type[Exception]) -> bytes:
-    """The `size` bytes of a grain. `errors` is what the decompressor raises. Raises MalformedError."""
+def inflate(
+    grain: Grain, size: int, used: int, decompressobj: Callable[[], Inflater], errors: type[Exception]
+) -> bytes:
+    """The bytes of a grain: `size`, or only the `used` ones where the disk ends within it (qemu-img's last grain).
+
+    `errors` is what the decompressor raises. Raises MalformedError; never inflates more than `size` bytes.
+    """
     inflater = decompressobj()
     try:
         data = inflater.decompress(grain.data, size + 1)
     except errors as error:
-        raise MalformedError(
-            f"the grain for disk byte {grain.position} cannot be inflated ({error})", grain.offset
-        ) from error
-    if len(data) != size or not inflater.eof:
-        how = "more than" if len(data) > size else "not"
-        raise MalformedError(f"the grain for disk byte {grain.position} inflates to {how} {size} bytes", grain.offset)
+        reason = f"the grain for disk byte {grain.position} cannot be inflated ({error})"
+        raise MalformedError(reason, grain.offset) from error
+    if len(data) not in (size, used) or not inflater.eof:
+        how = "more than" if len(data) > size else "less than"
+        raise MalformedError(f"the grain for disk byte {grain.position} inflates to {how} {used} bytes", grain.offset)
     return data
 
 

@@ -4,6 +4,7 @@ from collections.abc import Sequence
 from dataclasses import dataclass
 from typing import Any
 
+from isthmus.engine.node import status
 from isthmus.machinery import conditions
 
 Object = dict[str, Any]
@@ -27,8 +28,8 @@ def is_final(pod: Object) -> bool:
 
 
 def _started(pod: Object, now: str) -> str:
-    for status in (pod.get("status") or {}).get("containerStatuses") or ():
-        for state in (status.get("state") or {}).values():
+    for container in (pod.get("status") or {}).get("containerStatuses") or ():
+        for state in (container.get("state") or {}).values():
             if started := (state or {}).get("startedAt"):
                 return str(started)
     return now
@@ -53,7 +54,7 @@ def _containers(pod: Object, state: Object, *, ready: bool) -> list[Object]:
 def _with_conditions(pod: Object, now: str, wanted: Sequence[Object]) -> list[Object]:
     found = (pod.get("status") or {}).get("conditions") or []
     for condition in wanted:
-        found = conditions.put(found, {"lastProbeTime": None} | condition, now)
+        found = status.put(found, condition, now)
     return list(found)
 
 

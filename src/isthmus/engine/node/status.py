@@ -78,7 +78,7 @@ def build_final(vmi: Object, phase: str, reason: str, message: str, now: str) ->
     """The last status: what the machine was stays told, what it did no longer is."""
     old = vmi.get("status") or {}
     ready = conditions.build("Ready", False, "GuestNotRunning", message)
-    found = conditions.put(old.get("conditions"), {"lastProbeTime": None} | ready, now)
+    found = put(old.get("conditions") or [], ready, now)
     return {
         "phase": phase,
         "reason": reason,
@@ -113,8 +113,17 @@ def _conditions(vmi: Object, facts: Facts, now: str) -> list[Object]:
     else:
         absent.append("AgentConnected")
     for condition in wanted:
-        found = conditions.put(found, {"lastProbeTime": None} | condition, now)
+        found = put(found, condition, now)
     return conditions.drop(found, *absent)
+
+
+def put(found: list[Object], wanted: Object, now: str) -> list[Object]:
+    """`conditions.put`, but a condition that says the same already is left as its writer left it: several controllers
+    write these lists, and must not answer each other for ever over a field that means nothing."""
+    old = conditions.find(found, wanted["type"]) or {}
+    if all(old.get(key, "") == wanted.get(key, "") for key in ("status", "reason", "message")):
+        return found
+    return conditions.put(found, wanted, now)
 
 
 def _live_migratable(facts: Facts) -> Object:

@@ -59,6 +59,9 @@ class Networks(Protocol):
     async def detach(self, uid: str) -> None:
         """Undo `attach`."""
 
+    async def release(self, namespace: str, name: str) -> None:
+        """Free the addresses that were kept for a VM."""
+
 
 @dataclass(frozen=True, slots=True)
 class Prepared:
@@ -125,6 +128,8 @@ class VmiReconciler:
             elif pod["metadata"].get("deletionTimestamp"):
                 await self._delete_pod(pod)
         if vmi is None:
+            if self._cached.get(resources.VMS, *key) is None:
+                await self._networks.release(*key)  # its addresses were kept over restarts, for it alone
             return None
         return await self._step(key, vmi, mine)
 

@@ -1,10 +1,9 @@
 """Which rows a list or watch is about: namespace, label selector, field selector."""
 
-from functools import cache
-
 from isthmus.engine.registry.registry import Served
 from isthmus.engine.store.row import Change, Row
-from isthmus.machinery import fields, jsonpath, labels
+from isthmus.kinds import selectable
+from isthmus.machinery import fields, labels
 
 
 class Selection:
@@ -45,18 +44,5 @@ def selectable_values(served: Served, row: Row) -> dict[str, str]:
     if row.fields is None:
         row.fields = {"metadata.name": row.key[2], "metadata.namespace": row.key[1]}
         if served.kind.selectable_fields:
-            obj = row.decode()
-            row.fields |= {f: _text(_compiled(f).first(obj)) for f in served.kind.selectable_fields}
+            row.fields |= selectable.values(served.kind, row.decode())
     return row.fields
-
-
-@cache
-def _compiled(field: str) -> jsonpath.JSONPath:
-    return jsonpath.compile(f".{field}")
-
-
-def _text(value: object) -> str:
-    """A field's value as selectors compare it."""
-    if isinstance(value, bool):
-        return "true" if value else "false"
-    return "" if value is None else str(value)

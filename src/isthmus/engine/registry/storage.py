@@ -61,7 +61,7 @@ class Storage:
         if _counts_generations(served):
             metadata["generation"] = 1
         if context.operation != "Apply":
-            metadata["managedFields"] = managedfields.update(None, obj, **_field_owner(served, context))
+            _set_or_drop(metadata, "managedFields", managedfields.update(None, obj, **_field_owner(served, context)))
         key = (served.stored_as, metadata.get("namespace", ""), metadata["name"])
         if self.store.head(key) is not None:
             raise errors.already_exists(kind.group, kind.plural, metadata["name"])
@@ -90,7 +90,7 @@ class Storage:
         if _counts_generations(served) and _spec_changed(old, new):
             metadata["generation"] = int(metadata.get("generation") or 0) + 1
         if context.operation != "Apply":
-            metadata["managedFields"] = managedfields.update(old, new, **_field_owner(served, context))
+            _set_or_drop(metadata, "managedFields", managedfields.update(old, new, **_field_owner(served, context)))
         if new == old:
             return await self._unchanged(head)
         if "deletionTimestamp" in metadata and not metadata.get("finalizers") and not _waits(served, new):

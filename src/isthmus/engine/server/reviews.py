@@ -33,7 +33,7 @@ def _attributes(spec: Object, namespace: str = "") -> rbac.Attributes:
 
 def _decision(call: Call, user: User, attributes: rbac.Attributes) -> Object:
     allowed = call.server.authorizer.allows(user, attributes)
-    return {"allowed": allowed} if allowed else {"allowed": False, "reason": "no RBAC rule allows it"}
+    return {"allowed": allowed}
 
 
 def _self_access(call: Call, review: Object) -> Object:

@@ -17,12 +17,13 @@ from collections.abc import Iterator
 from pathlib import Path
 
 from isthmus.codec import cpio, ociarchive
-from isthmus.importer.appliance import elf, packages
+from isthmus.importer.appliance import elf, image, packages
 
-REFERENCE = "isthmus.dev/appliance"
-KERNEL_PATH, INITRD_PATH = "/boot/vmlinuz", "/boot/initrd"
-
-PROGRAMS = {"lvm2": "sbin/lvm", "util-linux": "sbin/blkid", "attr": "usr/bin/setfattr"}
+PROGRAMS = {
+    "lvm2": ("sbin/lvm", "sbin"),
+    "util-linux": ("sbin/blkid", "sbin"),
+    "attr": ("usr/bin/setfattr", "isthmus/lib"),
+}
 MODULES = ("virtio_pci", "virtio_blk", "virtio_scsi", "sd_mod", "ext4", "xfs", "btrfs", "vfat", "nls_cp437", "nls_ascii",
            "nls_utf8", "nls_iso8859_1", "dm_mod", "dm_snapshot", "dm_thin_pool", "dm_mirror")  # fmt: skip
 
@@ -31,12 +32,12 @@ async def build(out: Path) -> str:
     """Write the appliance's archive to `out`; the manifest's digest. Raises CommandError, ElfError."""
     kernel, initrd = await build_boot_files()
     members = [
-        ociarchive.Member(KERNEL_PATH.lstrip("/"), kernel.open("rb"), kernel.stat().st_size),
-        ociarchive.Member(INITRD_PATH.lstrip("/"), initrd.open("rb"), initrd.stat().st_size),
+        ociarchive.Member(image.KERNEL_PATH.lstrip("/"), kernel.open("rb"), kernel.stat().st_size),
+        ociarchive.Member(image.INITRD_PATH.lstrip("/"), initrd.open("rb"), initrd.stat().st_size),
     ]
-    image = ociarchive.Image(REFERENCE, {"org.opencontainers.image.title": "Isthmus conversion appliance"})
+    about = ociarchive.Image(image.REFERENCE, {"org.opencontainers.image.title": "Isthmus conversion appliance"})
     with tempfile.TemporaryFile(dir=out.parent) as scratch, tempfile.NamedTemporaryFile(dir=out.parent) as draft:
-        digest = ociarchive.write(draft, image, members, scratch)
+        digest = ociarchive.write(draft, about, members, scratch)
         draft.flush()
         shutil.copyfile(draft.name, out)
     return digest
@@ -76,13 +77,18 @@ def _initrd(root: Path) -> Iterator[cpio.Entry]:
             yield cpio.file("init", data, executable=True)
         else:
             yield cpio.file(f"isthmus/{name}", data)
-    yield cpio.file("bin/busybox", (root / "bin/busybox").read_bytes(), executable=True)
-    for place in PROGRAMS.values():
-        program = root / place
-        yield cpio.file(f"sbin/{program.name}", program.read_bytes(), executable=True)
-        for target, library in elf.closure(root, program):
-            yield cpio.file(target, library.read_bytes(), executable=True)
+    yield cpio.file("isthmus/busybox", (root / "bin/busybox").read_bytes(), executable=True)
+    for source, folder in PROGRAMS.values():
+        yield from _program(root, root / source, folder)
     yield from _modules(next((root / "lib/modules").iterdir()))
+
+
+def _program(root: Path, program: Path, folder: str) -> Iterator[cpio.Entry]:
+    """The program and its libraries, where the loader looks; for the chroot all in one folder with the loader."""
+    yield cpio.file(f"{folder}/{program.name}", program.read_bytes(), executable=True)
+    for target, library in elf.closure(root, program):
+        place = target if folder == "sbin" else f"{folder}/{Path(target).name}"
+        yield cpio.file(place, library.read_bytes(), executable=True)
 
 
 def _modules(tree: Path) -> Iterator[cpio.Entry]:
@@ -133,7 +139,7 @@ def main() -> None:
         print("usage: python -m isthmus.importer.appliance.build OUT.tar", file=sys.stderr)  # noqa: T201
         raise SystemExit(2)
     digest = asyncio.run(build(Path(sys.argv[1])))
-    print(f"{REFERENCE}@{digest}")  # noqa: T201
+    print(f"{image.REFERENCE}@{digest}")  # noqa: T201
 
 
 if __name__ == "__main__":

@@ -14,12 +14,13 @@ from isthmus.importer.sources.pipe import PipePackage
 from isthmus.importer.sources.streams import RandomFile, Stream
 
 STDIN = "-"
+STDIN_FD = 0
 
 
 def open_package(location: str) -> Package:
     """Raises SourceError: not there, not readable, not a package."""
     if location == STDIN:
-        return _open_stream("upload", streams.Pipe(0))
+        return _open_stream("upload", streams.Pipe(STDIN_FD))
     if "://" in location:
         return _open_url(web.parse_address(location))
     path = Path(location)

@@ -84,8 +84,8 @@ class PipePackage:
     def _take(self) -> ova.Member | None:
         """The next member, with the stream at its first byte; None at the end."""
         if self._next:
-            member, self._next = self._next, None
-            return member
+            following, self._next = self._next, None
+            return following
         with blamed_on(self.name):
             self._current.skip()
             while not self._reader.ended:

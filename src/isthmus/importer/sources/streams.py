@@ -9,14 +9,14 @@ import stat
 from collections.abc import Callable, Iterator
 from dataclasses import dataclass
 from pathlib import Path
-from typing import Protocol
+from typing import Protocol, cast
 
 from isal import igzip_lib, isal_zlib
 
 from isthmus.codec.malformed import MalformedError
 
 CHUNK = 1 << 20
-INFLATE_ERROR: type[Exception] = igzip_lib.IsalError
+INFLATE_ERROR = cast("type[Exception]", igzip_lib.IsalError)  # its stub declares an instance
 
 
 class Stream(Protocol):

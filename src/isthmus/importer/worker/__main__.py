@@ -22,9 +22,10 @@ from isthmus.importer.worker.progress import JsonLines, Progress, Several, Statu
 from isthmus.importer.worker.target import TargetError
 from isthmus.importer.worker.transfer import Assignment, Transfer
 
-
 _source = click.option("--source", required=True, help="Path or URL of an OVA, OVF or VMDK; - is standard input.")
-_deadline = click.option("--deadline", type=click.FloatRange(min=0, min_open=True, max=1e7), help="Give up after so many seconds.")
+_deadline = click.option(
+    "--deadline", type=click.FloatRange(min=0, min_open=True, max=1e7), help="Give up after so many seconds."
+)
 
 
 @click.group()

@@ -102,7 +102,7 @@ class Pipeline:
             runs.add(piece.position, piece.data)
             return
         with blamed_on(self._source, piece.member):
-            data = stream.inflate(piece.grain, piece.full_size, isal_zlib.decompressobj, INFLATE_ERROR)
+            data = stream.inflate(piece.grain, piece.full_size, piece.size, isal_zlib.decompressobj, INFLATE_ERROR)
         runs.add(piece.position, data[: piece.size])
 
 

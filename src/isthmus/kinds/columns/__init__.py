@@ -11,6 +11,7 @@ from typing import Any
 
 import orjson
 
+from isthmus.kinds import selectable
 from isthmus.kinds.columns import age, cluster, network, pods, storage, workloads
 from isthmus.kinds.kind import Column, Kind
 from isthmus.machinery import jsonpath
@@ -27,6 +28,7 @@ FUNCTIONS: dict[str, Function] = {
 }
 NAME = Column("Name", path=".metadata.name", format="name", description="The object's name, unique in its namespace.")
 AGE = Column("Age", "date", path=".metadata.creationTimestamp", description="How long ago the object was created.")
+selectable_values = selectable.values
 _ZERO = {"integer": 0, "number": 0, "boolean": False, "string": ""}
 
 

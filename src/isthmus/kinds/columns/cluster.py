@@ -72,6 +72,12 @@ def event_object(event: Object, _now: datetime) -> str:
     return f"{kind}/{target['name']}" if target.get("name") else kind
 
 
+def event_subobject(event: Object, _now: datetime) -> str:
+    """SUBOBJECT: the part of the object, such as "spec.containers{web}"."""
+    target = event.get("involvedObject") or event.get("regarding") or {}
+    return str(target.get("fieldPath") or "")
+
+
 def event_source(event: Object, _now: datetime) -> str:
     """SOURCE: component and host."""
     source = event.get("source") or event.get("deprecatedSource") or {}
@@ -135,8 +141,8 @@ def component_status(value: Object, _now: datetime) -> str:
 
 def _component(field: str) -> Function:
     def function(value: Object, _now: datetime) -> str:
-        healthy = next((c for c in text.items(value, "conditions") if c.get("type") == "Healthy"), {})
-        return str(healthy.get(field) or "")
+        found = (c for c in text.items(value, "conditions") if c.get("type") == "Healthy")
+        return str(text.get(next(found, None), field) or "")
 
     return function
 
@@ -212,6 +218,7 @@ FUNCTIONS: dict[str, Function] = {
     "event.last_seen": event_last_seen,
     "event.count": event_count,
     "event.object": event_object,
+    "event.subobject": event_subobject,
     "event.source": event_source,
     "event.message": event_message,
     "resourcequota.request": _quota(limits=False),
@@ -233,6 +240,7 @@ FUNCTIONS: dict[str, Function] = {
     "admissionpolicy.param_kind": policy_param_kind,
     "admissionpolicy.param_ref": policy_param_ref,
     "webhookconfiguration.webhooks": lambda value, _now: len(text.items(value, "webhooks")),
+    "flowschema.precedence": lambda value, _now: text.get(value, "spec", "matchingPrecedence") or 0,
     "flowschema.distinguisher": lambda v, _now: text.get(v, "spec", "distinguisherMethod", "type") or text.NONE,
     "flowschema.missing_priority_level": missing_priority_level,
     "prioritylevel.shares": _limited("nominalConcurrencyShares"),

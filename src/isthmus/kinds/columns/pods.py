@@ -27,9 +27,15 @@ class _Summary:
 def _summary(pod: Object) -> _Summary:
     status = pod.get("status") or {}
     reason = status.get("reason") or status.get("phase") or ""
-    if any(c.get("reason") == "SchedulingGated" for c in text.items(status, "conditions") if c.get("type") == "PodScheduled"):
+    if any(
+        c.get("reason") == "SchedulingGated"
+        for c in text.items(status, "conditions")
+        if c.get("type") == "PodScheduled"
+    ):
         reason = "SchedulingGated"
-    restartable = {c.get("name") for c in text.items(pod, "spec", "initContainers") if c.get("restartPolicy") == "Always"}
+    restartable = {
+        c.get("name") for c in text.items(pod, "spec", "initContainers") if c.get("restartPolicy") == "Always"
+    }
     out = _Summary(reason, len(text.items(pod, "spec", "containers")) + len(restartable))
     initializing = _read_init_containers(pod, restartable, out)
     if not initializing or text.condition(pod, "Initialized").get("status") == "True":

@@ -129,6 +129,11 @@ def _metric(metric: Object, status: Object) -> str:
     return f"{current.get('value') or '<unknown>'}/{target.get('value', '')}"
 
 
+def _number(*keys: str) -> Any:
+    """A number that Kubernetes declares as a column of strings: 0 where it is unset."""
+    return lambda value, _now: text.get(value, *keys) or 0
+
+
 def _or_not_applicable(*keys: str) -> Any:
     def function(value: Object, _now: datetime) -> str:
         found = text.get(value, *keys)
@@ -139,6 +144,11 @@ def _or_not_applicable(*keys: str) -> Any:
 
 FUNCTIONS = {
     "replicas.ready": replicas_ready,
+    "deployment.updated": _number("status", "updatedReplicas"),
+    "deployment.available": _number("status", "availableReplicas"),
+    "controllerrevision.revision": _number("revision"),
+    "horizontalpodautoscaler.max_pods": _number("spec", "maxReplicas"),
+    "horizontalpodautoscaler.replicas": _number("status", "currentReplicas"),
     "template.containers": lambda value, _now: text.containers(_template(value)),
     "template.images": lambda value, _now: text.images(_template(value)),
     "selector": lambda value, _now: text.selector(text.get(value, "spec", "selector")),

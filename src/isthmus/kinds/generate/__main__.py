@@ -14,7 +14,16 @@ from typing import Any
 
 import yaml
 
-from isthmus.kinds.generate import fieldtables, kubernetes, npmpackage, output, packages, prototables, tables, typescript
+from isthmus.kinds.generate import (
+    fieldtables,
+    kubernetes,
+    npmpackage,
+    output,
+    packages,
+    prototables,
+    tables,
+    typescript,
+)
 
 Definition = dict[str, Any]
 
@@ -64,8 +73,11 @@ def _copy_types(table: dict[str, Any], definitions: dict[str, Definition]) -> No
 
 
 def _name_kind(row: tables.Row, definitions: dict[str, Definition]) -> None:
-    """Say in the definition of a kind, and of its list, which kinds they are; make the list if there is none."""
-    for version in row["versions"]:
+    """Say in the definition of a kind, and of its list, which kinds they are; make the list if there is none.
+
+    A kind without verbs is only a parent of subresources (subresources.kubevirt.io): no object is of that kind.
+    """
+    for version in row["versions"] if row["verbs"] else ():
         name = row["definition"].replace("{version}", version)
         definition = definitions[name]
         _add_identity(definition, row["group"], version, row["kind"])

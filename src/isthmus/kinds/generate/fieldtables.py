@@ -1,9 +1,10 @@
 """Fields and types that the schema packages lack, from `tables/fields/*.yaml`, laid over the definitions.
 
-A table is `{package, definitions: {Type: {description?, fields: {name: field}}}}`. A field is "type | description", where a
-trailing "!" means required, or a mapping with `type`, `description` and any OpenAPI key. A type is a scalar, `[]type`,
-`map[type]`, the short name of a definition of the package ("v1.Disk") or a full one. `list: atomic | set | map(key, ...)`
-stands for the x-kubernetes-list-* keys. Called by: `__main__`. Errors: ValueError names the table and the field.
+A table is `{package, definitions: {Type: {description?, fields: {name: field}}}}`. A field is "type | description",
+where a trailing "!" means required, or a mapping with `type`, `description` and any OpenAPI key. A type is a scalar,
+`[]type`, `map[type]`, the short name of a definition of the package ("v1.Disk") or a full one. `list: atomic | set |
+map(key, ...)` stands for the x-kubernetes-list-* keys. Called by: `__main__`. Errors: ValueError names the table and
+the field.
 """
 
 import re

@@ -1,8 +1,9 @@
 """`python -m isthmus.kinds.generate.gotypes DIR`: renew `tables/protobuf/` for a new Kubernetes version.
 
-DIR holds checkouts of kubernetes/api, apimachinery, apiextensions-apiserver and kube-aggregator at one version. The tags
-of the Go structs say all that decoding needs: field numbers, JSON names, what is inlined, and which fields are pointers (a
-zero that was set) and which are not (a zero means unset). Run by hand, once a version; the tables are committed.
+DIR holds checkouts of kubernetes/api, apimachinery, apiextensions-apiserver and kube-aggregator at one version. The
+tags of the Go structs say all that decoding needs: field numbers, JSON names, what is inlined, and which fields are
+pointers (a zero that was set) and which are not (a zero means unset). Run by hand, once a version; the tables are
+committed.
 """
 
 import argparse
@@ -64,12 +65,19 @@ SPECIAL = {
     "k8s.io/apiextensions-apiserver/pkg/apis/apiextensions/v1.JSONSchemaPropsOrBool": "schema-or-bool",
     "k8s.io/apiextensions-apiserver/pkg/apis/apiextensions/v1.JSONSchemaPropsOrStringArray": "schema-or-strings",
 }
-_SCALARS = {"string": "string", "bool": "bool", "int32": "int32", "int64": "int64", "float64": "double", "[]byte": "bytes"}
+_SCALARS = {
+    "string": "string",
+    "bool": "bool",
+    "int32": "int32",
+    "int64": "int64",
+    "float64": "double",
+    "[]byte": "bytes",
+}
 
-_IMPORT = re.compile(r'^\s+(?:(\w+) )?"(k8s\.io/[^"]+)"', re.M)
-_STRUCT = re.compile(r"^type (\w+) struct ?\{(?:\}|\n(.*?)^\})", re.M | re.S)
-_NAMED = re.compile(r"^type (\w+) ([\w.\[\]*]+)\s*$", re.M)
-_FIELD = re.compile(r"^\s+(?:(?P<name>\w+)\s+)?(?P<type>[\w.\[\]*]+)\s+`(?P<tags>[^`]*)`", re.M)
+_IMPORT = re.compile(r'^\s+(?:(\w+) )?"(k8s\.io/[^"]+)"', re.MULTILINE)
+_STRUCT = re.compile(r"^type (\w+) struct ?\{(?:\}|\n(.*?)^\})", re.MULTILINE | re.DOTALL)
+_NAMED = re.compile(r"^type (\w+) ([\w.\[\]*]+)\s*$", re.MULTILINE)
+_FIELD = re.compile(r"^\s+(?:(?P<name>\w+)\s+)?(?P<type>[\w.\[\]*]+)\s+`(?P<tags>[^`]*)`", re.MULTILINE)
 _TAG = re.compile(r'(\w+):"([^"]*)"')
 
 

@@ -1,7 +1,7 @@
 """Kubernetes' own definitions, from the PyPI package kubernetes-validate (a build dependency), as OpenAPI v3 has them.
 
-The package keeps JSON Schema: every optional type is "x or null", references start with `#/$defs/`, and `apiVersion` and
-`kind` are pinned to constants. All of that is undone here. Called by: `__main__`.
+The package keeps JSON Schema: every optional type is "x or null", references start with `#/$defs/`, and `apiVersion`
+and `kind` are pinned to constants. All of that is undone here. Called by: `__main__`.
 """
 
 import json
@@ -20,7 +20,7 @@ _EXTRA: dict[str, Definition] = {
     QUANTITY: {
         "oneOf": [{"type": "string"}, {"type": "number"}],
         "x-kubernetes-int-or-string": True,
-        "description": "A number with a suffix of SI (m, k, M, G, T, P, E) or of powers of two (Ki, Mi, Gi, Ti, Pi, Ei).",
+        "description": "A number with a suffix of SI (m, k, M, G, T, P, E) or a binary one (Ki, Mi, Gi, Ti, Pi, Ei).",
     },
     INT_OR_STRING: {
         "oneOf": [{"type": "integer"}, {"type": "string"}],

@@ -1,7 +1,7 @@
 """Writes `kinds/generated/`: the kinds in one JSON file, the definitions a line each with an index of their places.
 
-A definition's text is kept apart from its structure, so that validation, which needs the structure of a few definitions,
-decodes neither the others nor any prose. Called by: `__main__`. Read by: `catalogue`, `definitions`.
+A definition's text is kept apart from its structure, so that validation, which needs the structure of a few
+definitions, decodes neither the others nor any prose. Called by: `__main__`. Read by: `catalogue`, `definitions`.
 """
 
 import json

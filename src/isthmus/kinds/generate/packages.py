@@ -1,7 +1,7 @@
 """Which model of the npm package becomes which definition: `V1Disk` of KubeVirt's is `io.kubevirt.api.v1.Disk`.
 
-KubeVirt's OpenAPI names are flat ("v1beta1.DataVolumeSpec") and hold copies of Kubernetes' and CDI's types; those become
-references to the originals. Called by: `__main__`.
+KubeVirt's OpenAPI names are flat ("v1beta1.DataVolumeSpec") and hold copies of Kubernetes' and CDI's types; those
+become references to the originals. Called by: `__main__`.
 """
 
 import re

@@ -13,10 +13,10 @@ from isthmus.kinds import kind
 
 Row = dict[str, Any]
 
-_ROW_KEYS = frozenset(
-    "kind plural singular list_kind namespaced short_names categories verbs status scale columns selectable_fields"
-    " subresources strategy deprecated_versions builtin storage_version versions stored_as conversion definition".split()
-)
+_PLAIN = ("short_names", "categories", "status", "scale", "selectable_fields", "strategy", "stored_as", "conversion")
+_WITH_DEFAULT = ("kind", "plural", "singular", "list_kind", "namespaced", "verbs", "columns", "subresources", "builtin")
+_VERSIONS = ("versions", "storage_version", "deprecated_versions", "definition")
+_ROW_KEYS = frozenset(_PLAIN + _WITH_DEFAULT + _VERSIONS)
 _SUBRESOURCE = re.compile(r"(?P<name>\S+) (?:(?P<group>[\w.]+)/(?P<version>\w+)/)?(?P<kind>\w+) (?P<verbs>[\w,]+)$")
 _COLUMN_TYPES = frozenset({"string", "integer", "number", "boolean", "date"})
 
@@ -37,8 +37,8 @@ def read(folder: Path) -> list[Row]:
 def _row(table: Row, row: Row) -> Row:
     if unknown := row.keys() - _ROW_KEYS:
         raise ValueError(f"unknown keys {sorted(unknown)}")
-    name = row["kind"]
-    versions = row.get("versions", table["versions"])
+    name: str = row["kind"]
+    versions: list[str] = row.get("versions") or table["versions"]
     out = {
         "group": table["group"],
         "versions": versions,
@@ -55,18 +55,17 @@ def _row(table: Row, row: Row) -> Row:
         "columns": [column(text) for text in row.get("columns", ())],
         "subresources": [_subresource(text) for text in row.get("subresources", ())],
     }
-    plain = ("short_names", "categories", "status", "scale", "selectable_fields", "strategy", "stored_as", "conversion")
-    return out | {key: row[key] for key in plain if key in row}
+    return out | {key: row[key] for key in _PLAIN if key in row}
 
 
 def column(text: str) -> Row:
     """A column of "Name | type | source | priority". Raises ValueError."""
-    name, type_name, source, *rest = (part.strip() for part in text.split(" | "))
+    name, type_name, source, *priority = (part.strip() for part in text.split(" | "))
     if type_name not in _COLUMN_TYPES:
         raise ValueError(f"column {name}: unknown type {type_name!r}")
     out: Row = {"name": name, "type": type_name, "path" if source.startswith(".") else "function": source}
-    if rest:
-        out["priority"] = int(rest[0])
+    if priority:
+        out["priority"] = int(priority[0])
     if name == "Name":
         out["format"] = "name"
     return out

@@ -1,4 +1,5 @@
-"""Schema definitions out of the TypeScript models that OpenAPI Generator made of KubeVirt's and CDI's OpenAPI documents.
+"""Schema definitions out of the TypeScript models that OpenAPI Generator made of KubeVirt's and CDI's OpenAPI
+documents.
 
 The npm package ships bundles only, but its source maps carry every model file. A model file is an interface whose
 doc comments hold the original descriptions, and a `ToJSON` function that holds each property's name on the wire.
@@ -14,13 +15,13 @@ from typing import Any
 Definition = dict[str, Any]
 
 _COMMENT = r"/\*\*\n(?P<doc>(?:(?!\*/).)*)\*/\n"
-_INTERFACE = re.compile(_COMMENT + r"export interface (?P<name>\w+) \{\n(?P<body>.*?)^\}", re.S | re.M)
+_INTERFACE = re.compile(_COMMENT + r"export interface (?P<name>\w+) \{\n(?P<body>.*?)^\}", re.DOTALL | re.MULTILINE)
 _FIELD = re.compile(
-    _COMMENT + r" *(?:readonly )?'?(?P<name>[\w$-]+)'?(?P<optional>\??): (?P<type>.*?);\n(?= *?/\*\*|\Z)", re.S
+    _COMMENT + r" *(?:readonly )?'?(?P<name>[\w$-]+)'?(?P<optional>\??): (?P<type>.*?);\n(?= *?/\*\*|\Z)", re.DOTALL
 )
-_WIRE = re.compile(r"^ *'?(?P<wire>[\w$-]+)'?:\s[^,]*?value\.(?P<name>[\w$]+)", re.M)
-_MAP = re.compile(r"\{ \[key: string\]: (?P<type>.*?);? \}", re.S)
-_ARRAY = re.compile(r"Array<(?P<type>.*)>$", re.S)
+_WIRE = re.compile(r"^ *'?(?P<wire>[\w$-]+)'?:\s[^,]*?value\.(?P<name>[\w$]+)", re.MULTILINE)
+_MAP = re.compile(r"\{ \[key: string\]: (?P<type>.*?);? \}", re.DOTALL)
+_ARRAY = re.compile(r"Array<(?P<type>.*)>$", re.DOTALL)
 _TAG = re.compile(r"^@(type|memberof|export|interface|deprecated)\b")
 
 # A field that is only a reference lost its own description to that of the type: by it the type is known.

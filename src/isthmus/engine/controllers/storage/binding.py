@@ -1,5 +1,6 @@
 """Which volume a claim gets, where a new one is made, what becomes of it afterwards. Pure; called by `provisioner`."""
 
+import zlib
 from dataclasses import dataclass
 from pathlib import PurePath
 from typing import Any
@@ -48,15 +49,17 @@ def default_class(classes: list[Object]) -> str | None:
 
 
 def choose_node(claim: Object, nodes: list[Object]) -> str | None:
-    """Where to make the claim's volume: on the node that the scheduler chose, or on the only one that takes pods.
-
-    None: wait for the first consumer.
+    """Where to make the claim's volume: on the node that the scheduler chose, or on the only one that takes pods; on
+    any such node if the claim asks to be bound at once. None: wait for the first consumer.
     """
-    chosen: str | None = (claim["metadata"].get("annotations") or {}).get(SELECTED_NODE)
-    if chosen:
-        return chosen
-    usable = [n for n in nodes if not at(n, "spec.unschedulable")]
-    return usable[0]["metadata"]["name"] if len(usable) == 1 else None
+    annotations = claim["metadata"].get("annotations") or {}
+    if chosen := annotations.get(SELECTED_NODE):
+        return str(chosen)
+    usable = sorted(n["metadata"]["name"] for n in nodes if not at(n, "spec.unschedulable"))
+    if len(usable) == 1 or (usable and annotations.get(IMMEDIATE) == "true"):
+        spread = zlib.crc32(claim["metadata"]["uid"].encode())
+        return str(usable[spread % len(usable)])
+    return None
 
 
 def volume_name(claim: Object) -> str:

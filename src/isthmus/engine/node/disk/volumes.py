@@ -151,7 +151,7 @@ def _iso(context: Context, name: str, label: str, contents: Mapping[str, bytes])
         raise SpecError(f"spec.volumes[{name}]", str(error)) from error
     path = context.disks / f"{name}.iso"
     files.write_once(path, data)
-    return probe.look_at(path, read_only=True)
+    return probe.look_at(path)  # not read-only: a SATA disk cannot be, and what a guest writes is gone with the run
 
 
 async def _cloud_init(context: Context, name: str, source: Object, kind: str) -> Image:

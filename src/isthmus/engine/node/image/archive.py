@@ -74,7 +74,7 @@ def _members(path: Path, limits: Limits) -> Iterator[tuple[str, Readable | str]]
         yield from _directory(path)
         return
     with decompressed(path) as source:
-        for tar, member in read_tar(source, limits):
+        for member, content in read_tar(source, limits):
             name = clean_name(member.name)
             if not name:
                 continue
@@ -82,7 +82,7 @@ def _members(path: Path, limits: Limits) -> Iterator[tuple[str, Readable | str]]
                 yield name, clean_name(_beside(name, member.linkname))
             elif member.islnk():
                 yield name, clean_name(member.linkname)
-            elif member.isreg() and (content := tar.extractfile(member)) is not None:
+            elif content is not None:
                 yield name, content
 
 

@@ -8,11 +8,13 @@ import os
 import secrets
 from collections.abc import Iterable, Iterator
 from pathlib import Path
-from typing import Protocol
+from typing import IO, Protocol
 
 from isthmus.engine.node.image.errors import ImageError, invalid_image
 
 _CHUNK = 1024 * 1024
+_BLOCK = 64 * 1024
+_ZERO = bytes(_BLOCK)
 MAX_JSON = 4 * 1024 * 1024
 """Manifests, indexes and configurations beyond this are refused (registries' own limit)."""
 
@@ -46,7 +48,9 @@ class Blobs:
             with temporary.open("xb") as file:
                 for chunk in chunks:
                     hasher.update(chunk)
-                    size += file.write(chunk)
+                    write_sparse(file, chunk)
+                    size += len(chunk)
+                file.truncate(size)
             digest = f"sha256:{hasher.hexdigest()}"
             target = self.path(digest)
             target.parent.mkdir(parents=True, exist_ok=True)
@@ -93,6 +97,16 @@ class Blobs:
 def damaged(digest: str) -> ImageError:
     """The bytes on disk are not those of the digest."""
     return invalid_image(f"blob {digest} is damaged on disk; remove the image and fetch it again")
+
+
+def write_sparse(file: IO[bytes], chunk: bytes) -> None:
+    """Write `chunk` with holes where it is zero; the file must be truncated to its size at the end."""
+    for start in range(0, len(chunk), _BLOCK):
+        block = chunk[start : start + _BLOCK]
+        if block == _ZERO[: len(block)]:
+            file.seek(len(block), os.SEEK_CUR)
+        else:
+            file.write(block)
 
 
 def chunks_of(file: Readable) -> Iterator[bytes]:

@@ -10,15 +10,13 @@ from collections.abc import Iterator
 from dataclasses import dataclass, field
 from pathlib import Path
 
-from isthmus.engine.node.image.blobs import Blobs, Readable, chunks_of
+from isthmus.engine.node.image.blobs import Blobs, Readable, chunks_of, write_sparse
 from isthmus.engine.node.image.errors import invalid_image
 from isthmus.engine.node.image.manifest import Manifest
 from isthmus.engine.node.image.stream import Forward, Limits, clean_name, decompressed, read_tar
 
 _WHITEOUT, _OPAQUE = ".wh.", ".wh..wh..opq"
 _MAX_HOPS = 16
-_BLOCK = 64 * 1024
-_ZERO = bytes(_BLOCK)
 
 
 def extract(image: Manifest, path: str, blobs: Blobs, limits: Limits) -> Path:
@@ -75,14 +73,14 @@ class _Search:
         try:
             with decompressed(self.blobs.path(digest), digest) as source:
                 stream = Forward(source, self.limits.total)
-                for tar, member in read_tar(stream, self.limits):
-                    hides |= self._member(tar, member)
+                for member, content in read_tar(stream, self.limits):
+                    hides |= self._member(member, content)
                 stream.drain()
         except FileNotFoundError as error:
             raise invalid_image(f"layer {digest} is not here") from error
         self.hidden |= hides
 
-    def _member(self, tar: tarfile.TarFile, member: tarfile.TarInfo) -> set[str]:
+    def _member(self, member: tarfile.TarInfo, content: Readable | None) -> set[str]:
         """Note one entry; gives what it hides in the layers below."""
         name = clean_name(member.name)
         folder, _, base = name.rpartition("/")
@@ -93,20 +91,20 @@ class _Search:
         if not name or self.hidden & set(_lineage(name)):
             return set()
         if name == self.wanted or folder == self.wanted:
-            self._candidate(tar, member, name)
+            self._candidate(member, content, name)
             return set() if member.isdir() else {name}
         if self.wanted.startswith(f"{name}/") and not member.isdir():
             self._on_the_way(member, name)
         return set()
 
-    def _candidate(self, tar: tarfile.TarFile, member: tarfile.TarInfo, name: str) -> None:
+    def _candidate(self, member: tarfile.TarInfo, content: Readable | None, name: str) -> None:
         if member.issym() or member.islnk():
             target = _target(name, member)
             if name == self.wanted:
                 self.redirect = self.redirect or target
             else:
                 self.links[name] = target
-        elif member.isreg() and (content := tar.extractfile(member)) is not None:
+        elif content is not None:
             if previous := self.files.pop(name, None):
                 previous.unlink(missing_ok=True)
             self.files[name] = _write_sparse(content, member.size, self.blobs.temporary())
@@ -170,12 +168,7 @@ def _write_sparse(content: Readable, size: int, target: Path) -> Path:
     with target.open("xb") as file:
         try:
             for chunk in chunks_of(content):
-                for start in range(0, len(chunk), _BLOCK):
-                    block = chunk[start : start + _BLOCK]
-                    if block == _ZERO[: len(block)]:
-                        file.seek(len(block), 1)
-                    else:
-                        file.write(block)
+                write_sparse(file, chunk)
                 written += len(chunk)
             if written != size:
                 raise invalid_image(f"a file ends after {written} of its {size} bytes")

@@ -13,14 +13,23 @@ from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 from dataclasses import dataclass
 from pathlib import Path, PurePosixPath
-from typing import IO, Any
+from typing import IO, Any, cast
 
-from isal import igzip
+from isal import igzip, igzip_lib
 
 from isthmus.engine.node.image.blobs import Readable, damaged
-from isthmus.engine.node.image.errors import invalid_image
+from isthmus.engine.node.image.errors import ImageError, invalid_image
 from isthmus.lib import run
 
+_DAMAGE: tuple[type[Exception], ...] = (
+    tarfile.TarError,
+    EOFError,
+    OSError,
+    lzma.LZMAError,
+    cast(type[Exception], igzip_lib.IsalError),  # its stub calls the class an instance
+    ValueError,
+    OverflowError,
+)
 _MAX_READ = 8 * 1024 * 1024
 """`tarfile` asks for more at once only for a header that is absurd."""
 
@@ -54,7 +63,7 @@ class Forward(io.RawIOBase):
         if not 0 <= size <= _MAX_READ:
             raise invalid_image(f"a tar header of {size} bytes: this archive is damaged or hostile")
         parts: list[bytes] = []
-        while size and (part := self._source.read(size)):
+        while size and (part := _read(self._source, size)):
             parts.append(part)
             size -= len(part)
             self._position += len(part)
@@ -145,8 +154,11 @@ def _zstd(path: Path) -> Iterator[Readable]:
                 raise invalid_image(f"zstd could not unpack {path.name}")
 
 
-def read_tar(source: Readable, limits: Limits) -> Iterator[tuple[tarfile.TarFile, tarfile.TarInfo]]:
-    """The members of a tar, each to be read before the next is asked for. Raises ImageError for a damaged one."""
+def read_tar(source: Readable, limits: Limits) -> Iterator[tuple[tarfile.TarInfo, Readable | None]]:
+    """The members of a tar with the content of regular files, to be read before the next member is asked for.
+
+    Raises ImageError for a damaged archive, here and when content is read.
+    """
     stream = source if isinstance(source, Forward) else Forward(source, limits.total)
     count = 0
     try:
@@ -157,10 +169,33 @@ def read_tar(source: Readable, limits: Limits) -> Iterator[tuple[tarfile.TarFile
                     raise invalid_image(f"it has more than {limits.members} entries")
                 if member.size > limits.total:
                     raise invalid_image(f"{member.name[:80]!r} claims {member.size} bytes")
-                yield tar, member
+                content = tar.extractfile(member) if member.isreg() else None
+                yield member, _Content(content) if content else None
                 tar.members.clear()  # type: ignore[attr-defined]
-    except (tarfile.TarError, EOFError, OSError, lzma.LZMAError, ValueError, OverflowError) as error:
-        raise invalid_image(f"it is no sound archive: {error}") from error
+    except _DAMAGE as error:
+        raise _unsound(error) from error
+
+
+class _Content:
+    """A regular file of a tar."""
+
+    def __init__(self, file: IO[bytes]) -> None:
+        self._file = file
+
+    def read(self, size: int = -1, /) -> bytes:
+        """As the file's. Raises ImageError where the archive is damaged."""
+        return _read(self._file, size)
+
+
+def _read(source: Readable, size: int) -> bytes:
+    try:
+        return source.read(size)
+    except _DAMAGE as error:
+        raise _unsound(error) from error
+
+
+def _unsound(error: Exception) -> ImageError:
+    return invalid_image(f"it is no sound archive: {error}")
 
 
 def clean_name(name: str) -> str:

@@ -3,6 +3,7 @@
 Between a request (`model.NicRequest`) and the commands (`plan`). All later steps read a `Link` and decide nothing more.
 """
 
+import re
 from dataclasses import dataclass, replace
 from ipaddress import IPv4Address, IPv4Interface, IPv4Network
 
@@ -16,6 +17,7 @@ BRIDGE_SERVER = IPv4Interface("169.254.75.10/32")
 """KubeVirt's address of the DHCP server of a bridge binding; it lives inside the VM's namespace only."""
 
 POD_POOL = "pod"
+_NAME = re.compile(r"[A-Za-z0-9_.-]{1,63}")
 _ANYWHERE = IPv4Network("0.0.0.0/0")
 
 
@@ -95,6 +97,8 @@ def check(requests: list[NicRequest]) -> None:
     if sum(isinstance(request.network, PodNetwork) for request in requests) > 1:
         raise NetworkError("InvalidNetwork", "more than one interface is on the pod network")
     for request in requests:
+        if not _NAME.fullmatch(request.name):
+            raise NetworkError("InvalidNetwork", f"interface {request.name!r}: a name has letters, digits, '-' and '_'")
         if request.mac and not names.is_unicast_mac(request.mac):
             raise NetworkError("InvalidNetwork", f"interface {request.name}: {request.mac!r} is no unicast MAC address")
         allowed = ("masquerade", "bridge", "") if isinstance(request.network, PodNetwork) else ("bridge",)

@@ -6,11 +6,11 @@ can be undone: a record is written before the first link is made and removed aft
 """
 
 import asyncio
-from collections import defaultdict
 from collections.abc import Sequence
 from dataclasses import replace
 from ipaddress import IPv4Address
 from pathlib import Path
+from weakref import WeakValueDictionary
 
 from isthmus.engine.node.net import dhcpserver, host, ipam, names, netns, plan, slirp
 from isthmus.engine.node.net import link as links_
@@ -60,7 +60,7 @@ class Network:
         self._leases = ipam.Leases(directory / "leases.json")
         self._records = Records(directory / "attachments")
         self._servers: dict[tuple[str, str], dhcpserver.DhcpServer] = {}
-        self._locks: dict[str, asyncio.Lock] = defaultdict(asyncio.Lock)
+        self._locks: WeakValueDictionary[str, asyncio.Lock] = WeakValueDictionary()
         self._lease_lock = asyncio.Lock()
 
     async def start(self) -> None:
@@ -76,12 +76,12 @@ class Network:
         options, a move to another bridge. Raises NetworkError; then things are as they were before.
         """
         owner = Owner(self._scope, uid, *pod_key)
-        async with self._locks[uid]:
+        async with self._lock(uid):
             links_.check(list(requests))
             if self.unprivileged:
                 return await self._attach_plain(owner, requests)
             links = [await self._decide(owner, request) for request in requests]
-            former = await self._usable_record(uid)
+            former = await self._usable_record(uid, links)
             if former is None:
                 record = await self._build(owner, links)
             else:
@@ -90,7 +90,7 @@ class Network:
 
     async def detach(self, uid: str) -> None:
         """Undo `attach`; its addresses stay reserved. A uid that is not attached is no error. Raises NetworkError."""
-        async with self._locks[uid]:
+        async with self._lock(uid):
             record = self._records.read(uid)
             self._close_servers(uid)
             if not self.unprivileged:
@@ -98,7 +98,6 @@ class Network:
                 if record is not None or name in netns.names():
                     await remove(plan.detach(name, [link.host for link in record.links] if record else []))
             self._records.forget(uid)
-        self._locks.pop(uid, None)
 
     async def release(self, namespace: str, name: str) -> None:
         """Free the addresses of a VM that was deleted."""
@@ -111,7 +110,7 @@ class Network:
             if uid not in uids:
                 await self.detach(uid)
                 continue
-            async with self._locks[uid]:
+            async with self._lock(uid):
                 record = await self._usable_record(uid)
                 if record is not None and record.netns:
                     await self._serve(record)
@@ -130,6 +129,10 @@ class Network:
 
     # --- deciding -----------------------------------------------------------------------------------------------------
 
+    def _lock(self, uid: str) -> asyncio.Lock:
+        """One change of a VM's networks at a time; the lock lives as long as somebody holds or awaits it."""
+        return self._locks.setdefault(uid, asyncio.Lock())
+
     def _netns(self, uid: str) -> str:
         return f"{self.config.prefix}-{names.digest(self._scope, uid)[:12]}"
 
@@ -144,15 +147,19 @@ class Network:
         async with self._lease_lock:
             return await asyncio.to_thread(self._leases.take, pool, owner.namespace, owner.name, request.name, wanted)
 
-    async def _usable_record(self, uid: str) -> Record | None:
-        """The record of a VM whose networks are really there. What a crash or a reboot left half is removed."""
+    async def _usable_record(self, uid: str, wanted: Sequence[Link] = ()) -> Record | None:
+        """The record of a VM whose networks are really there. What a crash or a reboot left half is removed.
+
+        Links go by the record's names and those `wanted` next: a namespace's own are removed by the kernel too late.
+        """
         record, name = self._records.read(uid), self._netns(uid)
         exists = name in netns.names()
         if record and record.complete and (exists or not record.netns):
             return record
         if record or exists:
             self._close_servers(uid)
-            await remove(plan.detach(name, [link.host for link in record.links] if record else []))
+            hosts = dict.fromkeys(link.host for link in (*(record.links if record else ()), *wanted))
+            await remove(plan.detach(name, list(hosts)))
             self._records.forget(uid)
         return None
 

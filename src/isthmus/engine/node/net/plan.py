@@ -167,7 +167,7 @@ def rules(netns: str, table: str, links: Sequence[Link]) -> Step:
 
 
 def _nat(table: str, links: Sequence[Link]) -> list[str]:
-    into, local, out = [], [], []
+    into, local, out, through = [], [], [], []
     for link in links:
         if link.inner is None or link.guest is None or link.server is None:
             continue
@@ -175,6 +175,9 @@ def _nat(table: str, links: Sequence[Link]) -> list[str]:
         for ports in _port_matches(link.request.ports):
             into.append(f'\t\tiifname "{link.names.interface}" {ports}dnat to {guest}')
             local.append(f"\t\tip daddr {{ 127.0.0.1, {link.inner.ip} }} {ports}dnat to {guest}")
+        through.append(f'\t\tiifname "{link.names.interface}" ct status dnat accept')
+        through.append(f'\t\tiifname "{link.names.interface}" ct state established,related accept')
+        through.append(f'\t\tiifname "{link.names.interface}" drop')
         out.append(f'\t\tip saddr {guest} oifname "{link.names.interface}" masquerade')
         out.append(
             f'\t\tip saddr {{ 127.0.0.1, {link.inner.ip} }} oifname "{link.names.bridge}" snat to {link.server.ip}'
@@ -184,6 +187,7 @@ def _nat(table: str, links: Sequence[Link]) -> list[str]:
         *_chain("prerouting", "nat", "prerouting", -100, into),
         *_chain("output", "nat", "output", -100, local),
         *_chain("postrouting", "nat", "postrouting", 100, out),
+        *_chain("forward", "filter", "forward", 0, through),
         "}",
     ]
 
@@ -199,17 +203,27 @@ def _port_matches(ports: Sequence[Port]) -> list[str]:
 
 
 def _filter(table: str, links: Sequence[Link]) -> list[str]:
-    """Bridged interfaces: DHCP that we answer stays inside (unicast renewals too); no MAC but the guest's leaves."""
-    redirect, spoof = [], []
+    """Bridged interfaces: the namespace's own stack speaks to the guest's DHCP client alone and to nobody else.
+
+    Without this it would answer ARP, and route, between the networks that the VM is on.
+    """
+    redirect, spoof, into, out = [], [], [], []
     for link in links:
-        tap, network = link.names.tap, link.request.network
-        if link.inner is None and link.lease:
-            redirect.append(f'\t\tiifname "{tap}" udp dport 67 ether daddr set {K6T_MAC} meta pkttype set host')
+        if link.inner is not None or not link.request.binding:
+            continue
+        tap, interface, network = link.names.tap, link.names.interface, link.request.network
         if isinstance(network, BridgeNetwork) and network.mac_spoof_check:
             spoof.append(f'\t\tiifname "{tap}" ether saddr != {link.mac} drop')
+        if link.lease:  # unicast renewals too, which are sent to the router's MAC
+            redirect.append(f'\t\tiifname "{tap}" udp dport 67 ether daddr set {K6T_MAC} meta pkttype set host')
+            into.append(f'\t\tiifname "{tap}" udp dport 67 accept')
+        into.append(f'\t\tiifname {{ "{tap}", "{interface}" }} drop')
+        out.append(f'\t\toifname "{interface}" drop')
     return [
         *_fresh(f"bridge {table}"),
         *_chain("prerouting", "filter", "prerouting", -300, [*spoof, *redirect]),
+        *_chain("input", "filter", "input", 0, into),
+        *_chain("output", "filter", "output", 0, out),
         "}",
     ]
 

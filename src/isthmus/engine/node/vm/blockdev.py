@@ -42,7 +42,7 @@ def build_blockdevs(disk: Disk) -> list[Options]:
     """The `-blockdev` options of a disk, backing images first. An empty drive has none."""
     if disk.image is None:
         return []
-    return _chain(disk.image, node_name(disk.name), disk, read_only=disk.read_only or disk.image.read_only)
+    return _chain(disk.image, node_name(disk.name), disk, read_only=disk.read_only)
 
 
 def _chain(image: Image, name: str, disk: Disk, *, read_only: bool) -> list[Options]:

@@ -103,6 +103,11 @@ def _build_disk(entry: Object, image: Image | None, boot_index: int | None, ioth
     target = entry.get(device) or {}
     bus = _bus(entry, device)
     cache, aio, why = choose_io(entry.get("cache") or "", entry.get("io") or "", image)
+    read_only = device == "cdrom" or bool(target.get("readonly")) or (image is not None and image.read_only)
+    if read_only and (bus, device) == ("sata", "disk"):
+        raise SpecError(
+            f"spec.domain.devices.disks[{entry['name']}]", "a SATA disk cannot be read-only; use virtio or scsi"
+        )
     shareable = bool(entry.get("shareable"))
     if shareable and cache != "none":
         # Two machines on one disk must not each keep a cache of it.
@@ -117,7 +122,7 @@ def _build_disk(entry: Object, image: Image | None, boot_index: int | None, ioth
         "cache": cache,
         "aio": aio,
         "why": why,
-        "read_only": device == "cdrom" or bool(target.get("readonly")),
+        "read_only": read_only,
         "shareable": shareable,
         "error_policy": entry.get("errorPolicy") or "stop",
         "iothread": iothread if bus in IOTHREAD_BUSES else "",

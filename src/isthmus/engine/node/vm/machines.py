@@ -16,7 +16,7 @@ from typing import Any
 
 from isthmus.engine.node.net.model import Attachment
 from isthmus.engine.node.vm import argv, cgroup, pci, process, spec
-from isthmus.engine.node.vm.errors import ProcessError, SpecError
+from isthmus.engine.node.vm.errors import MonitorError, ProcessError, SpecError
 from isthmus.engine.node.vm.machine import Disk, Host, Image, KernelBoot, Machine, Sockets
 from isthmus.engine.node.vm.running import Running
 from isthmus.lib import clock
@@ -62,7 +62,7 @@ class Machines:
         """Every machine that was started for a VMI of this name, whatever its uid."""
         return [uid for uid in self._uids() if (self.record(uid).get("namespace"), self.record(uid).get("name")) == key]
 
-    def keys(self) -> set[Key]:
+    def known(self) -> set[Key]:
         """The VMIs that have had a machine here."""
         records = [self.record(uid) for uid in self._uids()]
         return {(record["namespace"], record["name"]) for record in records if record}
@@ -113,18 +113,30 @@ class Machines:
         except pci.PciError as error:
             raise SpecError("spec.domain.devices", str(error)) from error
         self._prepare_firmware(machine)
-        process.write_json(sockets.directory / "machine.json", build_record(vmi, machine, attachment, arguments))
+        resolved = self.host.resolve_machine(machine.machine_type)
+        record = build_record(vmi, machine, resolved, attachment, arguments)
+        process.write_json(sockets.directory / "machine.json", record)
         (sockets.directory / "exit.json").unlink(missing_ok=True)
         try:
-            held = await process.start(arguments, sockets, attachment.netns)
+            running = await self._launch(uid, sockets, arguments, attachment)
         except ProcessError:
             (sockets.directory / "machine.json").unlink(missing_ok=True)  # it never ran
             raise
-        self._limit(uid, machine, held.pid)
-        running = self._take(uid, held)
+        self._limit(uid, machine, running.process.pid)
         for card in machine.interfaces:
             if not card.link_up:
                 await running.monitor.set_link(card.name, up=False)
+        return running
+
+    async def _launch(self, uid: str, sockets: Sockets, arguments: list[str], attachment: Attachment) -> Running:
+        offset = process.log_size(sockets)
+        running = self._take(uid, await process.start(arguments, sockets, attachment.netns))
+        try:
+            await running.monitor.status()
+        except MonitorError as error:
+            running.destroy()
+            await running.wait_ended()
+            raise ProcessError(f"QEMU refused the machine: {process.read_tail(sockets, offset)}") from error
         return running
 
     def _prepare_firmware(self, machine: Machine) -> None:
@@ -155,7 +167,7 @@ class Machines:
             await self._tasks.close()
 
 
-def build_record(vmi: Object, machine: Machine, attachment: Attachment, arguments: list[str]) -> Object:
+def build_record(vmi: Object, machine: Machine, resolved: str, attachment: Attachment, arguments: list[str]) -> Object:
     """What `machine.json` holds: enough for a status, a port-forward and a person who looks for a cause."""
     metadata = vmi["metadata"]
     return {
@@ -163,17 +175,17 @@ def build_record(vmi: Object, machine: Machine, attachment: Attachment, argument
         "name": metadata["name"],
         "uid": metadata["uid"],
         "started": clock.timestamp(),
-        "machineType": machine.machine_type,
+        "machineType": resolved,
         "acpi": machine.firmware.acpi,
         "topology": asdict(machine.topology),
         "memory": machine.memory,
         "netns": str(attachment.netns) if attachment.netns else "",
         "podIPs": list(attachment.pod_ips),
         "nics": [asdict(nic) for nic in attachment.nics],
-        "disks": {
-            disk.name: {"bus": disk.bus, "cache": disk.cache, "io": disk.aio, "why": disk.why} for disk in machine.disks
-        },
-        "diskOrder": [disk["name"] for disk in list_disks(vmi["spec"])],
+        "disks": [
+            {"name": d.name, "bus": d.bus, "cache": d.cache, "io": d.aio, "why": d.why, "format": _format(d)}
+            for d in machine.disks
+        ],
         "notes": list(machine.notes) + [note for nic in attachment.nics for note in nic.notes],
         "argv": arguments,
     }

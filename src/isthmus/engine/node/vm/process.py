@@ -107,21 +107,27 @@ def namespaced(argv: Sequence[str], netns: Path | None) -> list[str]:
     return ["nsenter", f"--net={netns}", "--", *argv] if netns else list(argv)
 
 
+def log_size(sockets: Sockets) -> int:
+    """Where QEMU's next words will begin in its log."""
+    log = sockets.directory / "qemu.log"
+    return log.stat().st_size if log.exists() else 0
+
+
 async def start(argv: Sequence[str], sockets: Sockets, netns: Path | None = None) -> Process:
-    """Start QEMU and wait until it serves its monitor. Raises ProcessError with QEMU's own words."""
-    directory = sockets.directory
-    log = directory / "qemu.log"
+    """Start QEMU and wait until its monitor listens. Raises ProcessError with QEMU's own words.
+
+    It listens before its devices are made: only an answer of the monitor says that the machine is whole.
+    """
     for stale in (sockets.qmp, sockets.serial, sockets.vnc, sockets.agent, sockets.pidfile):
         stale.unlink(missing_ok=True)
-    offset = log.stat().st_size if log.exists() else 0
+    offset = log_size(sockets)
     try:
-        child = run.start(namespaced(argv, netns), log=log, cwd=directory)
+        child = run.start(namespaced(argv, netns), log=sockets.directory / "qemu.log", cwd=sockets.directory)
     except run.CommandError as error:
         raise ProcessError(str(error)) from error
     loop = asyncio.get_running_loop()
     deadline = loop.time() + START_DEADLINE
     while child.poll() is None and loop.time() < deadline:
-        # The pid file is written when the machine is complete, so devices that QEMU refuses show before it.
         if sockets.pidfile.exists() and sockets.qmp.exists() and (process := _open(child.pid, sockets)):
             child.returncode = 0  # it is waited for by its pidfd, not by Popen's destructor
             return process
@@ -130,13 +136,13 @@ async def start(argv: Sequence[str], sockets: Sockets, netns: Path | None = None
         child.kill()
         child.wait()
         raise ProcessError(f"QEMU was not ready within {START_DEADLINE:g} s")
-    raise ProcessError(f"QEMU exited with {child.returncode}: {read_tail(log, offset)}")
+    raise ProcessError(f"QEMU exited with {child.returncode}: {read_tail(sockets, offset)}")
 
 
-def read_tail(log: Path, offset: int, limit: int = 2000) -> str:
-    """What was written to `log` past `offset`: the last `limit` bytes of it, as one line."""
+def read_tail(sockets: Sockets, offset: int, limit: int = 2000) -> str:
+    """What QEMU wrote past `offset` of its log: the last `limit` bytes of it, as one line."""
     try:
-        with log.open("rb") as file:
+        with (sockets.directory / "qemu.log").open("rb") as file:
             file.seek(max(offset, file.seek(0, os.SEEK_END) - limit))
             lines = file.read(limit).decode(errors="replace").split("\n")
     except OSError:

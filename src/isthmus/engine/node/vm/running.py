@@ -58,6 +58,8 @@ class Running:
         self.memory = 0
         self._gone = asyncio.Event()
         self._on_change = on_change
+        self.forwards: dict[tuple[str, int], tuple[str, int]] = {}  # made for port-forwards, with user networking
+        self._rebooting = False
         self._poll_now = asyncio.Event()
         self._watching = True
 
@@ -110,6 +112,11 @@ class Running:
 
     async def _refresh(self) -> None:
         self.state = await self.monitor.status()
+        if self.state == "shutdown" and self._rebooting:
+            self._rebooting = False
+            await self.monitor.reset()
+            await self.monitor.resume()
+            self.state = await self.monitor.status()
         if ending := ENDINGS.get(self.state):
             process.record_exit(self.sockets, ending)
             await self.monitor.quit()
@@ -149,8 +156,17 @@ class Running:
         """Look again now, e.g. after a command that changed the state."""
         self._poll_now.set()
 
+    async def reboot(self) -> None:
+        """Let the guest end in order and start again: its agent can, else its power-off is answered by a reset."""
+        if self.agent_connected:
+            await self.agent.shutdown("reboot")
+        else:
+            self._rebooting = True
+            await self.monitor.powerdown()
+
     async def shut_down(self, grace: float) -> None:
         """Ask the guest to power off, for `grace` seconds; then end it. Returns when it has ended or been killed."""
+        self._rebooting = False
         loop = asyncio.get_running_loop()
         deadline = loop.time() + grace
         while not self.ended and loop.time() < deadline:

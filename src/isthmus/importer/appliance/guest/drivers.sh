@@ -9,22 +9,20 @@ DRIVERS="virtio_pci virtio_blk virtio_scsi sd_mod"
 OTHER_KERNELS=2
 
 find_modules() { # refuses the guest before anything is changed when its default kernel cannot drive a virtio disk
-	list_modules "$RELEASE"
-	for name in virtio_pci virtio_blk; do
-		has_driver "$RELEASE" $name || unsupported "its kernel $RELEASE has no driver $name"
+	builtin=/lib/modules/$RELEASE/modules.builtin
+	is_file $builtin || builtin=/lib/modules/$RELEASE/modules.dep
+	missing=$(awk -F: -v wanted="$DRIVERS virtio_net" -f $OURS/missing.awk "/lib/modules/$RELEASE/modules.dep" $builtin)
+	for name in $missing; do
+		case $name in
+		virtio_pci | virtio_blk) unsupported "its kernel $RELEASE has no driver $name" ;;
+		virtio_scsi) warn "the kernel $RELEASE has no driver virtio_scsi: the disks must be virtio-blk" ;;
+		virtio_net) warn "the kernel $RELEASE has no driver virtio_net: give the interfaces the model e1000e" ;;
+		esac
 	done
-	has_driver "$RELEASE" virtio_scsi || warn "the kernel $RELEASE has no driver virtio_scsi: the disks must be virtio-blk"
-	has_driver "$RELEASE" virtio_net || warn "the kernel $RELEASE has no driver virtio_net: give the interfaces the model e1000e"
 }
 
 list_modules() { # RELEASE ; leaves $WORK/modules: the drivers and what they need, in the order of loading
 	awk -F: -v wanted="$DRIVERS" -f $OURS/closure.awk "/lib/modules/$1/modules.dep" >$WORK/modules
-}
-
-has_driver() { # RELEASE NAME ; as a module, or built into the kernel
-	pattern=$(printf %s "$2" | sed 's/_/[-_]/g')
-	grep -q "/$pattern\.ko[.a-z0-9]*:" "/lib/modules/$1/modules.dep" ||
-		{ is_file "/lib/modules/$1/modules.builtin" && grep -q "/$pattern\.ko" "/lib/modules/$1/modules.builtin"; }
 }
 
 add_drivers() {
@@ -44,10 +42,7 @@ build_segment() { # RELEASE ; leaves $WORK/segment.cpio, padded to a sector as t
 	private=$tree/isthmus/lib/modules/$1
 	source=/lib/modules/$1
 	mkdir -p $private $tree/conf/conf.d $tree/etc/systemd/network
-	while read -r module; do
-		mkdir -p "$private/${module%/*}"
-		cp "$source/$module" "$private/$module" || die "the module $module cannot be read"
-	done <$WORK/modules
+	(cd "$source" && tar -c -T $WORK/modules) | tar -x -C $private || die "the modules of $1 cannot be read"
 	for index in modules.dep.bin modules.dep modules.builtin.bin modules.softdep; do
 		is_file "$source/$index" && cp "$source/$index" $private/
 	done

@@ -14,10 +14,9 @@ edit() { # PATH NEW REASON ; NEW becomes the content of the existing PATH, whose
 }
 
 create() { # PATH REASON ; the content comes by standard input
-	mkdir -p "${1%/*}"
+	[ -d "${1%/*}" ] || mkdir -p "${1%/*}"
 	cat >$WORK/created
-	cmp -s "$1" $WORK/created && return
-	[ -e "$1" ] && { cp $WORK/created $WORK/edited; edit "$1" $WORK/edited "$2"; return; }
+	[ -e "$1" ] && { edit "$1" $WORK/created "$2"; return; }
 	cat $WORK/created >"$1" || die "$1 cannot be written"
 	echo "$1" >>$WORK/new
 	event change action created path "$1" original "" reason "$2"

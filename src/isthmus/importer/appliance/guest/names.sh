@@ -3,7 +3,7 @@
 rename_disks() {
 	translate /etc/fstab first "file systems by UUID instead of by the old disk's name"
 	translate /etc/crypttab second "encrypted volumes by UUID instead of by the old disk's name"
-	for file in "$CONFIG" /etc/default/grub /etc/kernel/cmdline /etc/initramfs-tools/conf.d/* /boot/loader/entries/*.conf; do
+	for file in $(naming_disks "$CONFIG" /etc/default/grub /etc/kernel/cmdline /etc/initramfs-tools/conf.d/* /boot/loader/entries/*.conf); do
 		translate "$file" arguments "root and resume devices by UUID instead of by the old disk's name"
 	done
 	is_file /etc/default/grub && grep -q '^GRUB_DISABLE_LINUX_UUID="\?true' /etc/default/grub && {
@@ -16,6 +16,14 @@ rename_disks() {
 	is_file /etc/lvm/devices/system.devices &&
 		disable /etc/lvm/devices/system.devices "it lists the old disks; LVM looks at all disks without it"
 	return 0
+}
+
+naming_disks() { # FILE... -> those in which a root or resume device is named by its disk (no blank is in these paths)
+	for file; do
+		shift
+		is_file "$file" && set -- "$@" "$file"
+	done
+	[ $# = 0 ] || grep -l -i -E '(root|resume)=/dev/((sd|hd|xvd)[a-z]|nvme|disk/by-(path|id))' "$@"
 }
 
 translate() { # FILE WHERE REASON

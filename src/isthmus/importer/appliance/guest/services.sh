@@ -6,6 +6,7 @@ quiet_vmware() {
 			[ -L "$file" ] && disable "$file" "VMware's tools have no host to talk to here"
 		done
 	done
+	[ -n "$SYSTEMD" ] && return
 	for file in /etc/rc?.d/S??vmware-tools /etc/rc.d/rc?.d/S??vmware-tools /etc/rc?.d/S??open-vm-tools; do
 		[ -L "$file" ] && disable "$file" "VMware's tools have no host to talk to here"
 	done

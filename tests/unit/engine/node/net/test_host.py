@@ -19,7 +19,7 @@ def test_missing_rights_are_named():
 
 
 def test_a_subnet_that_was_asked_for_is_refused_if_a_route_covers_it():
-    with pytest.raises(NetworkError, match="overlaps the route to 10.0.0.0/8 through tun0") as error:
+    with pytest.raises(NetworkError, match=r"overlaps the route to 10\.0\.0\.0/8 through tun0") as error:
         host.choose_subnet(WANTED, None, {IPv4Network("10.0.0.0/8"): "tun0"}, "isthmus0")
     assert error.value.reason == "SubnetInUse"
 

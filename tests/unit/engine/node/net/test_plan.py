@@ -120,6 +120,7 @@ def test_the_mac_depends_on_the_vm_not_on_its_incarnation():
             "binding 'sriov' on the pod network is not available; use masquerade or",
         ),
         (NicRequest("a", "masquerade", PLAIN), "binding 'masquerade' on another network is not available; use bridge"),
+        (NicRequest('a" up\nlink del eth0', "masquerade", PodNetwork()), "a name has letters"),
         (NicRequest("a", "masquerade", PodNetwork(), mac="01:00:00:00:00:01"), "no unicast MAC"),
         (NicRequest("a", "masquerade", PodNetwork(), mac='02:00:00:00:00:01" up'), "no unicast MAC"),
     ],

@@ -1,0 +1,76 @@
+"""A node whose agent has stopped renewing its Lease: Ready becomes Unknown and new Pods stay away; and back again.
+
+Nothing is evicted: on one machine an agent that is away says nothing about its VMs, which outlive it.
+"""
+
+import time
+
+from isthmus.client.api import Object
+from isthmus.client.cached import CachedClient
+from isthmus.client.controller import Controller
+from isthmus.client.informer import Key
+from isthmus.client.resources import LEASES, NODES
+from isthmus.lib import clock
+from isthmus.machinery import conditions
+from isthmus.machinery.fieldtree import at
+
+NAMESPACE = "kube-node-lease"
+GRACE_SECONDS = 40.0
+UNREACHABLE = "node.kubernetes.io/unreachable"
+NOT_READY = "node.kubernetes.io/not-ready"
+MESSAGE = "Kubelet stopped posting node status."
+KINDS = ("Ready", "MemoryPressure", "DiskPressure", "PIDPressure")
+
+
+def silence(node: Object, lease: Object | None, now: float) -> float:
+    """Seconds since the node's agent was last heard of."""
+    last = at(lease, "spec.renewTime") or node["metadata"].get("creationTimestamp")
+    return now - clock.parse(last) if last else 0.0
+
+
+def wanted_taints(node: Object, *, reachable: bool) -> list[Object]:
+    """The node's taints with ours as its condition demands."""
+    kept = [t for t in at(node, "spec.taints") or [] if t["key"] not in (UNREACHABLE, NOT_READY)]
+    ready = (conditions.of(node, "Ready") or {}).get("status")
+    key = UNREACHABLE if not reachable else NOT_READY if ready == "False" else ""
+    return [*kept, {"key": key, "effect": "NoSchedule"}] if key else kept
+
+
+def unknown_status(node: Object, now: str) -> Object | None:
+    """The conditions with what can no longer be known; None if they say so already."""
+    found: list[Object] = list(at(node, "status.conditions") or [])
+    if (conditions.find(found, "Ready") or {}).get("status") == "Unknown":
+        return None
+    for kind in KINDS:
+        if kind == "Ready" or conditions.find(found, kind):
+            found = conditions.put(found, conditions.build(kind, "Unknown", "NodeStatusUnknown", MESSAGE), now)
+    return {"conditions": found}
+
+
+class NodeLifecycleController:
+    """Reconciles one Node at a time, again and again while it lives."""
+
+    def __init__(self, cluster: CachedClient) -> None:
+        self.cluster = cluster
+        self.nodes = cluster.informer(NODES)
+        self.leases = cluster.informer(LEASES)
+
+    def controller(self) -> Controller:
+        """The loop around `reconcile`."""
+        controller = Controller("node-lifecycle-controller", self.reconcile)
+        controller.watch(self.nodes)
+        return controller
+
+    async def reconcile(self, key: Key) -> float | None:
+        """Judge one node by its Lease."""
+        node = self.nodes.get(*key)
+        if node is None or node["metadata"].get("deletionTimestamp"):
+            return None
+        left = GRACE_SECONDS - silence(node, self.leases.get(NAMESPACE, key[1]), time.time())
+        if left <= 0 and (status := unknown_status(node, clock.timestamp())) is not None:
+            node = await self.cluster.patch(NODES, node, {"status": status}, subresource="status")
+            await self.cluster.recorder.warning(node, "NodeNotReady", f"Node {key[1]} status is now: NodeNotReady")
+        taints = wanted_taints(node, reachable=left > 0)
+        if taints != (at(node, "spec.taints") or []):
+            await self.cluster.patch(NODES, node, {"spec": {"taints": taints or None}})
+        return max(1.0, left) if left > 0 else GRACE_SECONDS / 4

@@ -1,0 +1,44 @@
+"""The agent's process: `python -m isthmus.engine.node --home D --node NAME`. Started and kept by the supervisor."""
+
+import argparse
+import asyncio
+import contextlib
+import os
+import signal
+import socket
+from pathlib import Path
+
+import uvloop
+
+from isthmus.engine.node.agent import Agent, Settings
+from isthmus.lib import logs
+from isthmus.lib.home import Home
+
+
+async def serve(settings: Settings) -> None:
+    """Run until SIGTERM or SIGINT."""
+    loop = asyncio.get_running_loop()
+    running = asyncio.create_task(Agent(settings).run())
+    for sig in (signal.SIGTERM, signal.SIGINT):
+        loop.add_signal_handler(sig, running.cancel)
+    with contextlib.suppress(asyncio.CancelledError):
+        await running
+
+
+def main() -> None:
+    """Parse the arguments and run."""
+    parser = argparse.ArgumentParser(prog="isthmus-agent")
+    parser.add_argument("--home", type=Path, required=True, help="data directory")
+    parser.add_argument("--node", default=socket.gethostname(), help="name of the Node object")
+    parser.add_argument("--kubeconfig", type=Path, help="by default pki/agent-NODE.kubeconfig of the home")
+    parser.add_argument("--address", default="", help="the node's address (by default that of the default route)")
+    arguments = parser.parse_args()
+    home = Home(arguments.home.resolve())
+    kubeconfig = arguments.kubeconfig or home.component_kubeconfig(f"agent-{arguments.node}")
+    os.umask(0o077)
+    logs.setup("agent")
+    uvloop.run(serve(Settings(home, arguments.node, kubeconfig, arguments.address)))
+
+
+if __name__ == "__main__":
+    main()

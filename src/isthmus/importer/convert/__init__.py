@@ -1,0 +1,1 @@
+"""Guest conversion: which converter, what it is told, the VMI it runs in, and what it reports."""
