@@ -11,7 +11,7 @@ from typing import Any
 from isthmus.client import resources
 from isthmus.client.api import Client
 from isthmus.importer.phases import converting, creating, inspecting, proving, transferring
-from isthmus.importer.phases.phase import Failure, Import, Step
+from isthmus.importer.phases.phase import Import, ImportFailedError, Step
 from isthmus.lib import clock
 from isthmus.machinery.errors import StatusError
 
@@ -64,7 +64,7 @@ class ImportController:
         try:
             self._check_deadline(work)
             done = await PHASES[work.phase](work)
-        except Failure as failure:
+        except ImportFailedError as failure:
             await self._fail(work, str(failure))
             return None
         if not done:
@@ -75,7 +75,7 @@ class ImportController:
     def _check_deadline(self, work: Import) -> None:
         limit, spent = DEADLINES[work.phase], work.seconds_in_phase()
         if spent > limit:
-            raise Failure(
+            raise ImportFailedError(
                 f"{work.phase} took longer than {limit} s; the status and the logs of its pod say how far it came"
             )
 

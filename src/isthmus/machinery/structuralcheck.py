@@ -8,7 +8,7 @@ complete.go). CEL rules are checked by whoever compiles them. Public form: `stru
 from collections.abc import Iterable, Iterator, Mapping
 from typing import Any
 
-from isthmus.machinery import causes, pruning, schemavalidation
+from isthmus.machinery import causes, pruning, schemachecks, schemavalidation
 from isthmus.machinery.errors import Cause
 from isthmus.machinery.schema import Node
 
@@ -182,7 +182,7 @@ def _keyed_list(items: Any, keys: list[str], path: str) -> Iterator[Cause]:
 def _pattern(raw: Raw, path: str) -> Iterator[Cause]:
     if pattern := raw.get("pattern"):
         try:
-            schemavalidation.pattern_matcher(pattern)
+            schemachecks.pattern_matcher(pattern)
         except ValueError as error:
             why = str(error).partition("\n")[0]
             yield causes.invalid(f"{path}.pattern", pattern, f"must be a valid regular expression, but isn't: {why}")

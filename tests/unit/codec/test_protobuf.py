@@ -314,7 +314,10 @@ def test_every_message_refers_to_messages_that_there_are():
     for name, rows in TABLES._messages.items():
         for field_name, kind, mark in rows.values():
             base = base_type(kind)
-            assert base in protobuf._SCALARS or base in protobuf._SPECIAL or base in TABLES._messages, (name, field_name)
+            assert base in protobuf._SCALARS or base in protobuf._SPECIAL or base in TABLES._messages, (
+                name,
+                field_name,
+            )
             assert mark in ("", "?", "!")
 
 

@@ -205,12 +205,3 @@ def walk(schema, path=""):
         yield from walk(below, f"{path}.{name}")
     if "items" in schema:
         yield from walk(schema["items"], f"{path}[]")
-
-
-@pytest.mark.parametrize("sources", [{}, {"path": "/a", "url": "https://b"}])
-def test_an_import_has_exactly_one_source_by_its_rule(sources):
-    crd = next(c for c in catalogue.own_crds() if c["spec"]["names"]["kind"] == "VirtualMachineImport")
-    spec = crd["spec"]["versions"][0]["schema"]["openAPIV3Schema"]["properties"]["spec"]
-    rules = [rule["rule"] for rule in spec["properties"]["source"]["x-kubernetes-validations"]]
-    assert any("== 1" in rule and all(name in rule for name in ("path", "url", "upload")) for rule in rules)
-    assert len(sources) != 1

@@ -114,7 +114,7 @@ class Agent:
                     vmis.queue.add(key)
                 for controller in (vmis, *others):
                     group.create_task(controller.run())
-                group.create_task(self._collect(pods))
+                group.create_task(self._collect(pods, reconciler))
         finally:
             await api.close()
             await runner.cleanup()
@@ -131,9 +131,10 @@ class Agent:
         except NetworkError as error:
             log.error("networks of machines that run could not all be taken over: %s", error)
 
-    async def _collect(self, pods: PodReconciler) -> None:
+    async def _collect(self, pods: PodReconciler, vmis: VmiReconciler) -> None:
         while True:
             await pods.collect()
+            await vmis.collect()
             await asyncio.sleep(COLLECT_SECONDS)
 
     def _build_vmi_controller(self) -> Controller:

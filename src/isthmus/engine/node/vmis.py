@@ -351,6 +351,13 @@ class VmiReconciler:
         self._prepared.pop(uid, None)
         await self._networks.detach(uid)
 
+    async def collect(self) -> None:
+        """Remove what VMIs that are gone have left: a directory may have been made without a machine in it."""
+        known = {vmi["metadata"]["uid"] for vmi in self._cached.informer(resources.VMIS).list()}
+        for uid in self._machines.uids():
+            if uid not in known:
+                await self._remove(uid)
+
     async def _remove(self, uid: str) -> None:
         """A machine without its VMI: ended at once, its directory and networks removed."""
         self._deadlines.pop(uid, None)

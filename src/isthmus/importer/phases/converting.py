@@ -7,7 +7,7 @@ from isthmus.importer.convert import decide, events, plan, vmi
 from isthmus.importer.convert.decide import Converter, Verdict
 from isthmus.importer.map import names
 from isthmus.importer.phases import launcher
-from isthmus.importer.phases.phase import Failure, Import
+from isthmus.importer.phases.phase import Import, ImportFailedError
 
 Object = dict[str, Any]
 
@@ -21,7 +21,7 @@ async def step(work: Import) -> bool:
     if converter is Converter.ISTHMUS:
         return await _run_appliance(work)
     if converter is Converter.VIRT_V2V:
-        raise Failure(
+        raise ImportFailedError(
             "this guest needs virt-v2v, which cannot be run here yet: set spec.converter to None to take it as it is"
         )
     await work.patch_status(
@@ -58,7 +58,9 @@ async def _run_appliance(work: Import) -> bool:
         return True
     following = decide.following(Converter.ISTHMUS, verdict or Verdict.FAILED, virt_v2v_available=False)
     if verdict is Verdict.FAILED or following is None:
-        raise Failure(f"the guest could not be converted: {report.reason or 'the appliance ended without a word'}")
+        raise ImportFailedError(
+            f"the guest could not be converted: {report.reason or 'the appliance ended without a word'}"
+        )
     await work.patch_status({"conversion": {"converter": following.value}})
     return False
 

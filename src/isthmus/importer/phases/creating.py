@@ -3,15 +3,16 @@
 from typing import Any
 
 from isthmus.client import resources
+from isthmus.importer.convert import decide
 from isthmus.importer.convert.decide import Converter
 from isthmus.importer.map import virtual_machine as mapping
-from isthmus.importer.phases.phase import LABEL, Failure, Import
+from isthmus.importer.phases.phase import LABEL, Import, ImportFailedError
 
 Object = dict[str, Any]
 
 
 def network_targets(work: Import) -> dict[str, str]:
-    """Source network -> `pod`, a NetworkAttachmentDefinition, or "" (not connected). The first unmapped is the pod's."""
+    """Source network -> `pod`, a NetworkAttachmentDefinition, or "": not connected. The first unmapped is `pod`."""
     targets: dict[str, str] = {}
     for entry in work.spec.get("networks") or []:
         target = entry["target"]
@@ -24,19 +25,20 @@ def network_targets(work: Import) -> dict[str, str]:
 
 
 def manifest(work: Import) -> Object:
-    """The VirtualMachine as it will be. Raises Failure if the machine cannot be mapped as asked."""
+    """The VirtualMachine as it will be. Raises ImportFailedError if the machine cannot be mapped as asked."""
     compatible = (work.status.get("conversion") or {}).get("converter") == Converter.COMPATIBILITY.value
-    devices = mapping.COMPATIBLE if compatible else {}
-    if bus := work.spec.get("diskBus"):
-        devices = devices | {"disk_bus": bus}
-    strategy = "Always" if work.spec.get("running") else "Halted"
-    options = mapping.Options(run_strategy=strategy, labels={LABEL: work.name}, **devices)
+    options = mapping.Options(
+        disk_bus=work.spec.get("diskBus") or (decide.COMPATIBLE_DISK_BUS if compatible else decide.DISK_BUS),
+        nic_model=decide.COMPATIBLE_NIC_MODEL if compatible else decide.NIC_MODEL,
+        run_strategy="Always" if work.spec.get("running") else "Halted",
+        labels={LABEL: work.name},
+    )
     try:
         return mapping.virtual_machine(
             work.machine, work.vm_name, work.namespace, work.claims, network_targets(work), options
         )
     except mapping.MappingError as error:
-        raise Failure(str(error)) from error
+        raise ImportFailedError(str(error)) from error
 
 
 async def step(work: Import) -> bool:
@@ -45,7 +47,7 @@ async def step(work: Import) -> bool:
     if vm is None:
         vm = await work.client.create(resources.VMS, manifest(work), work.namespace)
     elif (vm["metadata"].get("labels") or {}).get(LABEL) != work.name:
-        raise Failure(f"VirtualMachine {work.vm_name} is there already: choose another targetName")
+        raise ImportFailedError(f"VirtualMachine {work.vm_name} is there already: choose another targetName")
     owner = {
         "apiVersion": "kubevirt.io/v1",
         "kind": "VirtualMachine",

@@ -4,7 +4,7 @@ from typing import Any
 
 from isthmus.client import resources
 from isthmus.importer.map import claims, names
-from isthmus.importer.phases.phase import Failure, Import, finished, read_json_lines, worker_pod
+from isthmus.importer.phases.phase import Import, ImportFailedError, finished, read_json_lines, worker_pod
 from isthmus.importer.sources.machine import Machine
 from isthmus.importer.sources.plain import read_machine
 
@@ -12,11 +12,11 @@ Object = dict[str, Any]
 
 
 def source_argument(spec: Object) -> str:
-    """The worker's --source. Raises Failure if the spec names none."""
+    """The worker's --source. Raises ImportFailedError if the spec names none."""
     source = spec["source"]
     given = source.get("path") or source.get("url")
     if not given:
-        raise Failure("spec.source: exactly one of path, url and upload must be given")
+        raise ImportFailedError("spec.source: exactly one of path, url and upload must be given")
     return str(given)
 
 
@@ -28,7 +28,7 @@ async def step(work: Import) -> bool:
         return False
     answers = [a for a in read_json_lines(await work.log(name)) if "machines" in a]
     if not answers:
-        raise Failure("the worker has read the source, but its answer is not in its log")
+        raise ImportFailedError("the worker has read the source, but its answer is not in its log")
     await work.patch_status(_facts(work, answers[-1]))
     await work.delete(resources.PODS, name)
     return True
@@ -52,13 +52,13 @@ def _facts(work: Import, answer: Object) -> Object:
 def _choose(machines: list[Object], wanted: str) -> Object:
     known = ", ".join(str(m["name"]) for m in machines)
     if not machines:
-        raise Failure("the source holds no virtual machine")
+        raise ImportFailedError("the source holds no virtual machine")
     if not wanted and len(machines) > 1:
-        raise Failure(f"the source holds several machines ({known}): name one in spec.source.machine")
+        raise ImportFailedError(f"the source holds several machines ({known}): name one in spec.source.machine")
     for machine in machines:
         if wanted in ("", machine["name"], machine.get("id")):
             return machine
-    raise Failure(f"the source holds no machine {wanted!r}; it holds {known}")
+    raise ImportFailedError(f"the source holds no machine {wanted!r}; it holds {known}")
 
 
 def _shown(machine: Machine, answer: Object) -> Object:

@@ -3,7 +3,7 @@
 from typing import Any
 
 from isthmus.client import resources
-from isthmus.importer.phases.phase import Failure, Import
+from isthmus.importer.phases.phase import Import, ImportFailedError
 
 Object = dict[str, Any]
 CONSOLE_LOG = "guest-console-log"
@@ -21,8 +21,10 @@ async def console(work: Import, vmi: Object, *, tail: int = 0) -> str:
 
 
 def check(vmi: Object) -> None:
-    """Raise Failure if the VMI will never start, with the reason that its conditions give."""
+    """Raise ImportFailedError if the VMI will never start, with the reason that its conditions give."""
     for condition in (vmi.get("status") or {}).get("conditions") or []:
         if condition.get("status") == "False" and condition.get("reason") in HOPELESS:
             name = vmi["metadata"]["name"]
-            raise Failure(f"the helper VM {name} cannot start: {condition.get('message') or condition['reason']}")
+            raise ImportFailedError(
+                f"the helper VM {name} cannot start: {condition.get('message') or condition['reason']}"
+            )

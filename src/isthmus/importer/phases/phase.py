@@ -21,7 +21,7 @@ GROUP_VERSION = "isthmus.dev/v1alpha1"
 MADE: tuple[Resource, ...] = (resources.VMIS, resources.PODS, resources.PVCS)  # what an import makes on its way
 
 
-class Failure(Exception):
+class ImportFailedError(Exception):
     """The import cannot go on. `str()` is its message in the status: what, where, what to do."""
 
 
@@ -66,11 +66,11 @@ class Import:
 
     @property
     def machine(self) -> Machine:
-        """The machine as the source describes it. Raises Failure before it was inspected."""
+        """The machine as the source describes it. Raises ImportFailedError before it was inspected."""
         try:
             return read_machine(self.status["source"]["machine"])
         except (KeyError, ValueError) as error:
-            raise Failure(
+            raise ImportFailedError(
                 "the status does not hold what the source says of the machine: delete the import, make it anew"
             ) from error
 
@@ -123,7 +123,7 @@ class Import:
             raise
 
     async def ensure(self, resource: Resource, manifest: Object) -> Object:
-        """The object of this name, made if it is not there. Raises Failure if the name is taken by somebody else's."""
+        """The object of this name, made if it is not there. Raises ImportFailedError if the name is taken by somebody else's."""
         metadata = manifest["metadata"]
         metadata.setdefault("labels", {})[LABEL] = self.name
         metadata["ownerReferences"] = [self.owner()]
@@ -132,7 +132,7 @@ class Import:
             return await self.client.create(resource, manifest, self.namespace)
         owners = found["metadata"].get("ownerReferences") or []
         if not any(o["uid"] == self.obj["metadata"]["uid"] for o in owners):
-            raise Failure(
+            raise ImportFailedError(
                 f"{manifest['kind']} {metadata['name']} is there already and not ours: choose another targetName"
             )
         return found
@@ -184,13 +184,13 @@ def worker_pod(name: str, arguments: list[str], claims: dict[str, str] | None = 
 
 
 async def finished(work: Import, pod: Object) -> bool:
-    """Whether a worker pod has ended well. Raises Failure with the worker's own words if it has ended badly."""
+    """Whether a worker pod has ended well. Raises ImportFailedError with the worker's own words if it has ended badly."""
     phase = (pod.get("status") or {}).get("phase")
     if phase == "Failed":
         lines = [line for line in (await work.log(pod["metadata"]["name"], tail=20)).splitlines() if line.strip()]
         errors = [line.removeprefix("error: ") for line in lines if line.startswith("error: ")]
         status = pod["status"].get("message") or pod["status"].get("reason") or "no message"
-        raise Failure(errors[-1] if errors else f"the worker ended badly: {lines[-1] if lines else status}")
+        raise ImportFailedError(errors[-1] if errors else f"the worker ended badly: {lines[-1] if lines else status}")
     return phase == "Succeeded"
 
 

@@ -14,13 +14,12 @@ from isthmus.importer.sources.pipe import PipePackage
 from isthmus.importer.sources.streams import RandomFile, Stream
 
 STDIN = "-"
-STDIN_FD = 0
 
 
 def open_package(location: str) -> Package:
     """Raises SourceError: not there, not readable, not a package."""
     if location == STDIN:
-        return _open_stream("upload", streams.Pipe(STDIN_FD))
+        return open_stream("upload", streams.Pipe(0))
     if "://" in location:
         return _open_url(web.parse_address(location))
     path = Path(location)
@@ -67,7 +66,7 @@ def _open_url(address: web.Address) -> Package:
     with blamed_on(address.shown):
         file = web.WebFile(address)
     if not file.ranges:
-        return _open_stream(address.shown, file.whole(), address)
+        return open_stream(address.shown, file.whole(), address)
     with blamed_on(address.shown):
         head = file.read_at(0, header.SECTOR)
     if _is_xml(head):
@@ -87,7 +86,8 @@ def _web_sibling(address: web.Address) -> package.Find:
     return find
 
 
-def _open_stream(name: str, stream: Stream, address: web.Address | None = None) -> Package:
+def open_stream(name: str, stream: Stream, address: web.Address | None = None) -> Package:
+    """What can be read once only, from front to back; `name` is for messages. Raises SourceError."""
     with blamed_on(name):
         head = streams.read_exactly(stream, header.SECTOR)
     whole = streams.Prefixed(head, stream)

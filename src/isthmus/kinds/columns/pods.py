@@ -25,8 +25,8 @@ class _Summary:
 
 
 def _summary(pod: Object) -> _Summary:
-    status = pod.get("status") or {}
-    reason = status.get("reason") or status.get("phase") or ""
+    status = pod.get("status")
+    reason = text.get(status, "reason") or text.get(status, "phase") or ""
     if any(
         c.get("reason") == "SchedulingGated"
         for c in text.items(status, "conditions")

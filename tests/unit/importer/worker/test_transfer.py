@@ -11,7 +11,7 @@ from pathlib import Path
 import pytest
 from tests.vmware import disks, make_ova, ovf, vmdk
 
-from isthmus.importer.sources import opening
+from isthmus.importer.sources import opening, streams
 from isthmus.importer.sources.errors import SourceError
 from isthmus.importer.worker.transfer import Assignment, Transfer
 
@@ -33,15 +33,13 @@ def test_both_disks_arrive_from_every_form_of_package(export, volumes, form: str
     assert [disk.capacity for disk in last.disks] == [raw.stat().st_size for raw in export.raws]
 
 
-def test_a_pipe_is_read_once(export, volumes, tmp_path: Path, monkeypatch: pytest.MonkeyPatch):
+def test_a_pipe_is_read_once(export, volumes):
     read, write = os.pipe()
-    with subprocess.Popen(["cat", export.ova], stdout=write) as cat, os.fdopen(read, "rb") as pipe:
+    with subprocess.Popen(["cat", export.ova], stdout=write), os.fdopen(read, "rb") as pipe:
         os.close(write)
-        monkeypatch.setattr(
-            opening.streams, "Pipe", lambda _: opening.streams.Pipe.__class__ and RawPipe(pipe.fileno())
-        )
-        last = volumes.transfer("-", "vmdisk1", "vmdisk2")
-        cat.wait()
+        package = opening.open_stream("upload", streams.Pipe(pipe.fileno()))
+        wanted = [Assignment(disk, disk, volumes.path(disk)) for disk in ("vmdisk2", "vmdisk1")]
+        last = Transfer(package, package.envelope.machine().disks, wanted, volumes.audience).run()
     assert equal(volumes, "vmdisk1", export.raws[0])
     assert equal(volumes, "vmdisk2", export.raws[1])
     assert all(disk.verified for disk in last.disks)

@@ -24,9 +24,12 @@ def path_of(name: str) -> Path:
     return NAMESPACES / name
 
 
-def names() -> set[str]:
-    """The namespaces that have a name on this machine."""
-    return {entry.name for entry in NAMESPACES.iterdir()} if NAMESPACES.is_dir() else set()
+def is_alive(name: str) -> bool:
+    """Whether the name stands for a namespace, and is not just the file that a lost mount leaves."""
+    try:
+        return path_of(name).stat().st_dev == Path("/proc/self/ns/net").stat().st_dev
+    except OSError:
+        return False
 
 
 async def run_inside(name: str, work: Callable[[], _T]) -> _T:

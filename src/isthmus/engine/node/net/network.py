@@ -95,7 +95,7 @@ class Network:
             self._close_servers(uid)
             if not self.unprivileged:
                 name = self._netns(uid)
-                if record is not None or name in netns.names():
+                if record is not None or netns.path_of(name).exists():
                     await remove(plan.detach(name, [link.host for link in record.links] if record else []))
             self._records.forget(uid)
 
@@ -111,9 +111,9 @@ class Network:
                 await self.detach(uid)
                 continue
             async with self._lock(uid):
-                record = await self._usable_record(uid)
-                if record is not None and record.netns:
-                    await self._serve(record)
+                record = self._records.read(uid)
+                if record is not None and record.netns and _is_sound(record):
+                    await self._serve(record)  # any other is mended by `attach`, which knows what is asked for
 
     async def stop(self) -> None:
         """Close our sockets; networks and VMs stay."""
@@ -147,16 +147,15 @@ class Network:
         async with self._lease_lock:
             return await asyncio.to_thread(self._leases.take, pool, owner.namespace, owner.name, request.name, wanted)
 
-    async def _usable_record(self, uid: str, wanted: Sequence[Link] = ()) -> Record | None:
+    async def _usable_record(self, uid: str, wanted: Sequence[Link]) -> Record | None:
         """The record of a VM whose networks are really there. What a crash or a reboot left half is removed.
 
         Links go by the record's names and those `wanted` next: a namespace's own are removed by the kernel too late.
         """
         record, name = self._records.read(uid), self._netns(uid)
-        exists = name in netns.names()
-        if record and record.complete and (exists or not record.netns):
+        if record and _is_sound(record):
             return record
-        if record or exists:
+        if record or netns.path_of(name).exists():
             self._close_servers(uid)
             hosts = dict.fromkeys(link.host for link in (*(record.links if record else ()), *wanted))
             await remove(plan.detach(name, list(hosts)))
@@ -260,6 +259,11 @@ class Network:
         record = Record(owner.uid, owner.namespace, owner.name, "", (), tuple(nics), complete=True)
         self._records.write(record)
         return _attachment(record)
+
+
+def _is_sound(record: Record) -> bool:
+    """Whether all that the record speaks of was made and is still there."""
+    return record.complete and (not record.netns or netns.is_alive(record.netns))
 
 
 def _vlan(link: Link) -> int:

@@ -46,13 +46,16 @@ def encode(value: Any) -> Any:
 
 
 def decode(kind: Any, raw: Any) -> Any:
-    """The value of type `kind` that `encode` wrote. Raises ValueError, TypeError or KeyError for anything else."""
+    """The value of type `kind` that `encode` wrote; fields of a newer version are passed over.
+
+    Raises ValueError, TypeError, KeyError or AttributeError for anything else.
+    """
     origin, arguments = typing.get_origin(kind), typing.get_args(kind)
     if origin in (typing.Union, types.UnionType):
         return _decode_union(arguments, raw)
     if dataclasses.is_dataclass(kind) and isinstance(kind, type):
         hints = typing.get_type_hints(kind)
-        return kind(**{name: decode(hints[name], item) for name, item in raw.items()})
+        return kind(**{name: decode(hints[name], item) for name, item in raw.items() if name in hints})
     if origin is tuple:
         each = arguments if arguments[-1] is not Ellipsis else (arguments[0],) * len(raw)
         return tuple(decode(of, item) for of, item in zip(each, raw, strict=True))

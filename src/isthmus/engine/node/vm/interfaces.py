@@ -56,7 +56,6 @@ def qualified_name(name: str, namespace: str) -> str:
 def build_requests(vmi: Object, attachments: Mapping[str, BridgeNetwork]) -> list[NicRequest]:
     """What to ask of `net.network`; `attachments` by `namespace/name`. Raises SpecError."""
     spec = vmi["spec"]
-    vcpus = _queues(spec)
     requests = []
     for nic, network in list_interfaces(spec):
         target = _network(network, vmi["metadata"]["namespace"], attachments)
@@ -71,7 +70,7 @@ def build_requests(vmi: Object, attachments: Mapping[str, BridgeNetwork]) -> lis
                 ),
                 dhcp=_dhcp(nic.get("dhcpOptions") or {}),
                 model=str(nic.get("model") or "virtio"),
-                queues=vcpus,
+                queues=_queues(spec, nic),
             )
         )
     return requests
@@ -95,9 +94,10 @@ def _dhcp(options: Object) -> DhcpOptions:
     )
 
 
-def _queues(spec: Object) -> int:
+def _queues(spec: Object, nic: Object) -> int:
+    """One queue for each CPU if that is asked for; only virtio cards have more than one."""
     domain = spec["domain"]
-    if not (domain.get("devices") or {}).get("networkInterfaceMultiqueue"):
+    if not (domain.get("devices") or {}).get("networkInterfaceMultiqueue") or nic.get("model", "virtio") != "virtio":
         return 1
     cpu = domain.get("cpu") or {}
     return min(8, int(cpu.get("sockets") or 1) * int(cpu.get("cores") or 1) * int(cpu.get("threads") or 1))
@@ -117,7 +117,6 @@ def _acpi_slots(vmi: Object) -> dict[str, int]:
 def build_interfaces(vmi: Object, nics: Mapping[str, Nic]) -> tuple[Interface, ...]:
     """The machine's cards, in the order of the spec. `nics` is what the node's networks answered, by name."""
     slots = _acpi_slots(vmi)
-    queues = _queues(vmi["spec"])
     cards = []
     for entry, _ in list_interfaces(vmi["spec"]):
         name = entry["name"]
@@ -138,7 +137,7 @@ def build_interfaces(vmi: Object, nics: Mapping[str, Nic]) -> tuple[Interface, .
                 acpi_slot=slots.get(name, 0),
                 acpi_index=int(entry.get("acpiIndex") or 0),
                 link_up=entry.get("state") != "down",
-                queues=queues if model == "virtio" and nic.tap else 1,
+                queues=_queues(vmi["spec"], entry) if nic.tap else 1,
                 rom=bool(entry.get("bootOrder")),
             )
         )

@@ -60,19 +60,20 @@ class Machines:
 
     def uids_of(self, key: Key) -> list[str]:
         """Every machine that was started for a VMI of this name, whatever its uid."""
-        return [uid for uid in self._uids() if (self.record(uid).get("namespace"), self.record(uid).get("name")) == key]
+        return [uid for uid in self.uids() if (self.record(uid).get("namespace"), self.record(uid).get("name")) == key]
 
     def known(self) -> set[Key]:
         """The VMIs that have had a machine here."""
-        records = [self.record(uid) for uid in self._uids()]
+        records = [self.record(uid) for uid in self.uids()]
         return {(record["namespace"], record["name"]) for record in records if record}
 
-    def _uids(self) -> list[str]:
+    def uids(self) -> list[str]:
+        """Everything that has a directory here: prepared, running or ended."""
         return sorted(entry.name for entry in self._directory.iterdir()) if self._directory.is_dir() else []
 
     def adopt(self) -> set[str]:
         """After a start of the agent: take over the machines that run. Gives their uids."""
-        for uid in self._uids():
+        for uid in self.uids():
             if uid not in self._running and (held := process.find(self.sockets(uid))):
                 log.info("machine %s is running (pid %d)", uid, held.pid)
                 self._take(uid, held)
@@ -117,11 +118,7 @@ class Machines:
         record = build_record(vmi, machine, resolved, attachment, arguments)
         process.write_json(sockets.directory / "machine.json", record)
         (sockets.directory / "exit.json").unlink(missing_ok=True)
-        try:
-            running = await self._launch(uid, sockets, arguments, attachment)
-        except ProcessError:
-            (sockets.directory / "machine.json").unlink(missing_ok=True)  # it never ran
-            raise
+        running = await self._launch(uid, sockets, arguments, attachment)
         self._limit(uid, machine, running.process.pid)
         for card in machine.interfaces:
             if not card.link_up:

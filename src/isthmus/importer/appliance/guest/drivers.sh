@@ -42,7 +42,9 @@ build_segment() { # RELEASE ; leaves $WORK/segment.cpio, padded to a sector as t
 	private=$tree/isthmus/lib/modules/$1
 	source=/lib/modules/$1
 	mkdir -p $private $tree/conf/conf.d $tree/etc/systemd/network
-	(cd "$source" && tar -c -T $WORK/modules) | tar -x -C $private || die "the modules of $1 cannot be read"
+	if [ -s $WORK/modules ]; then # none if all drivers are built in; a module's path has no blank
+		(cd "$source" && tar -c $(cat $WORK/modules)) | tar -x -C $private || die "the modules of $1 cannot be read"
+	fi
 	for index in modules.dep.bin modules.dep modules.builtin.bin modules.softdep; do
 		is_file "$source/$index" && cp "$source/$index" $private/
 	done

@@ -38,6 +38,15 @@ def test_a_record_is_read_back_as_it_was(tmp_path):
     assert records.read("u-1") is None
 
 
+def test_fields_of_a_newer_version_are_passed_over(tmp_path):
+    records = Records(tmp_path)
+    records.write(record())
+    raw = json.loads(records.path("u-1").read_text())
+    raw["later"] = raw["links"][0]["later"] = 1
+    records.path("u-1").write_text(json.dumps(raw))
+    assert records.read("u-1") == record()
+
+
 def test_a_record_of_another_version_counts_as_none_but_is_listed(tmp_path):
     records = Records(tmp_path)
     for number, text in enumerate(["", "[]", "{}", json.dumps({"uid": "x", "links": [{"a": 1}]}), "null"]):
