@@ -1,5 +1,6 @@
 """Build hook of the wheel: generates `isthmus/kinds/generated/`, which is not in the repository but in the wheel."""
 
+import os
 import subprocess
 import sys
 from pathlib import Path
@@ -17,11 +18,5 @@ class GenerateKinds(BuildHookInterface):  # type: ignore[type-arg]
         if version == "editable" or (root / "src/isthmus/kinds/generated/index.json").exists():
             return
         command = [sys.executable, "-m", "isthmus.kinds.generate", "--cache", str(root / ".cache")]
-        subprocess.run(command, cwd=root, env={"PYTHONPATH": str(root / "src")} | _environment(), check=True)  # noqa: S603
+        subprocess.run(command, cwd=root, env=os.environ | {"PYTHONPATH": str(root / "src")}, check=True)
         build_data["artifacts"].append("src/isthmus/kinds/generated/*")
-
-
-def _environment() -> dict[str, str]:
-    import os
-
-    return {name: os.environ[name] for name in ("PATH", "HOME") if name in os.environ}

@@ -44,7 +44,7 @@ def main(seconds: float = 10, seed: int = 0) -> int:
             protobuf.decode(data, tables)
         except protobuf.ProtobufError:
             continue
-        except Exception as error:
+        except Exception as error:  # noqa: BLE001 - that is what is looked for
             print(f"{error!r} on {data.hex()}")
             return 1
     print(f"{count} bodies, no finding")

@@ -13,12 +13,18 @@ SECTOR = 512
 FIRST_SECTOR = 2048
 GRUB = Path("/usr/lib/grub/i386-pc")
 CORE_MODULES = ("biosdisk", "part_msdos", "ext2")
+FULL_MODULES = (*CORE_MODULES, "normal", "linux", "serial", "terminal")
 _TABLE = slice(440, 510)  # disk signature and partition table
 _DRIVE_CHECK = slice(0x66, 0x68)  # boot.S boot_drive_check: a jump that grub-bios-setup turns into NOPs on hard disks
 
 
-async def write_bios_disk(out: Path, tree: Path, size: str, identity: str, prefix: str = "(,msdos1)/boot/grub") -> None:
-    """Write `tree` to the raw disk `out` of `size` (e.g. "1G"), the file system with the UUID `identity`."""
+async def write_bios_disk(
+    out: Path, tree: Path, size: str, identity: str, modules: tuple[str, ...] = CORE_MODULES
+) -> None:
+    """Write `tree` to the raw disk `out` of `size` (e.g. "1G"), the file system with the UUID `identity`.
+
+    GRUB's core has `modules`; with CORE_MODULES it takes the others from the tree's /boot/grub/i386-pc.
+    """
     await run.run(["truncate", "--size", size, out])
     await run.run(["sfdisk", "--quiet", out], stdin=f"label: dos\nstart={FIRST_SECTOR}, type=83, bootable\n".encode())
     kibibytes = (out.stat().st_size - FIRST_SECTOR * SECTOR) // 1024
@@ -29,7 +35,7 @@ async def write_bios_disk(out: Path, tree: Path, size: str, identity: str, prefi
     )  # fmt: skip
     with tempfile.TemporaryDirectory() as scratch:
         core = Path(scratch, "core.img")
-        await run.run(["grub-mkimage", "-O", "i386-pc", "-p", prefix, "-o", core, *CORE_MODULES])
+        await run.run(["grub-mkimage", "-O", "i386-pc", "-p", "(,msdos1)/boot/grub", "-o", core, *modules])
         install_grub(out, (GRUB / "boot.img").read_bytes(), core.read_bytes())
 
 

@@ -61,12 +61,11 @@ def down(data_dir: Path, vms: bool) -> None:
     """Stop the platform's processes."""
     home = Home(data_dir.absolute())
     try:
-        if vms:
-            from isthmus.operations import vms as running_vms
-
-            count = running_vms.shut_down(home)
-            click.echo(f"{count} VMs shut down")
         click.echo("Isthmus is down" if lifecycle.down(home) else "Isthmus was not running")
+        if vms:
+            from isthmus.operations import vms as machines
+
+            click.echo(f"{machines.shut_down(home)} VMs shut down")
     except lifecycle.LifecycleError as error:
         raise click.ClickException(str(error)) from error
 

@@ -95,6 +95,15 @@ class CachedClient:
         )
         return self._observe(resource, answer)
 
+    async def patch_status(self, resource: Resource, obj: Object, status: Object) -> Object:
+        """Merge `status` into the object's status, which not every kind of KubeVirt and CDI has as a subresource."""
+        try:
+            return await self.patch(resource, obj, {"status": status}, subresource="status")
+        except StatusError as error:
+            if error.code != 404 or error.details.get("name"):
+                raise  # it is the object that is not there
+            return await self.patch(resource, obj, {"status": status})
+
     async def delete(self, resource: Resource, obj: Object, *, options: Object | None = None) -> None:
         """Delete exactly `obj`, not a successor of its name; one that is gone is no error."""
         metadata = obj["metadata"]

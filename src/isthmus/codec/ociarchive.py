@@ -44,8 +44,7 @@ def write(out: IO[bytes], image: Image, members: Iterable[Member], scratch: IO[b
     """
     uncompressed = _write_layer(scratch, members)
     size = scratch.tell()
-    scratch.seek(0)
-    layer = _descriptor(f"{_MEDIA}.layer.v1.tar+gzip", hashlib.file_digest(scratch, "sha256").hexdigest(), size)
+    layer = _descriptor(f"{_MEDIA}.layer.v1.tar+gzip", _digest(scratch), size)
     config = _json(
         {
             "architecture": image.architecture,
@@ -73,6 +72,14 @@ def write(out: IO[bytes], image: Image, members: Iterable[Member], scratch: IO[b
         digest = str(layer["digest"]).removeprefix("sha256:")
         archive.addfile(_info(f"blobs/sha256/{digest}", size), scratch)
     return str(named["digest"])
+
+
+def _digest(file: IO[bytes]) -> str:
+    digest = hashlib.sha256()
+    file.seek(0)
+    while data := file.read(_CHUNK):
+        digest.update(data)
+    return digest.hexdigest()
 
 
 def _write_layer(scratch: IO[bytes], members: Iterable[Member]) -> str:

@@ -28,11 +28,13 @@ def up(home: Home, port: int, nodes: Sequence[str]) -> state.State:
     Raises LifecycleError.
     """
     if running := state.read(home):
-        _wait_ready(home, running.port)
+        wait_ready(home, running.port)
         return running
     prepare(home, port, nodes)
     run.start(supervisor_argv(home, port, nodes), log=home.logs / "supervisor.log")
-    _wait_ready(home, port)
+    add_appliance = [sys.executable, "-m", "isthmus.operations.appliance", "--home", str(home.root)]
+    run.start(["nice", *add_appliance], log=home.logs / "appliance.log")
+    wait_ready(home, port)
     started = state.read(home)
     if started is None:
         raise LifecycleError(f"the supervisor has ended; its log is {home.logs / 'supervisor.log'}")
@@ -74,7 +76,8 @@ def ready(home: Home, port: int, timeout: float = 2.0) -> bool:
         return False
 
 
-def _wait_ready(home: Home, port: int) -> None:
+def wait_ready(home: Home, port: int) -> None:
+    """Wait until the API server is ready. Raises LifecycleError."""
     deadline = time.monotonic() + READY_SECONDS
     while not ready(home, port):
         if time.monotonic() > deadline:

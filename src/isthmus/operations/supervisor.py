@@ -1,8 +1,8 @@
 """Keeps the processes of a home running: `python -m isthmus.operations.supervisor --home D --port P --node N`.
 
-Starts each component, starts it again when it ends (with back-off), ends them all on SIGTERM. If the supervisor itself is
-killed, the kernel ends its components, so that a new one finds the port free. VMs are started in sessions of their own
-and go on whatever dies. Started by `up`, or by systemd.
+Starts each component, starts it again when it ends (with back-off), ends them all on SIGTERM. If the supervisor is
+killed itself, the kernel ends its components, so that a new one finds the port free. VMs are started in sessions of
+their own and go on whatever dies. Started by `up`, or by systemd.
 """
 
 import argparse
@@ -76,7 +76,7 @@ async def _wait(pid: int) -> str:
     finally:
         loop.remove_reader(descriptor)
         os.close(descriptor)
-    _, status = os.waitpid(pid, os.WNOHANG)
+    _, status = os.waitpid(pid, os.WNOHANG)  # noqa: ASYNC222 (it has ended: nothing to wait for)
     code = os.waitstatus_to_exitcode(status)
     return f"signal {signal.Signals(-code).name}" if code < 0 else f"exit code {code}"
 

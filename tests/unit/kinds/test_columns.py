@@ -1,13 +1,16 @@
 """What `kubectl get` shows, as Kubernetes words it."""
 
 from datetime import UTC, datetime
+from pathlib import Path
 
 import pytest
+import yaml
 
 from isthmus.kinds import catalogue, columns
 
 NOW = datetime(2026, 1, 2, 12, 0, 0, tzinfo=UTC)
 HOUR_AGO = "2026-01-02T11:00:00Z"
+GOLDEN = yaml.safe_load((Path(__file__).parents[2] / "golden/columns/builtin.yaml").read_text())
 KINDS = {kind.resource: kind for kind in catalogue.builtin_kinds()}
 
 
@@ -146,53 +149,10 @@ def test_a_nodes_roles_and_addresses():
     assert (cells["Internal-IP"], cells["External-IP"]) == ("1.2", "<none>")
 
 
-@pytest.mark.parametrize(
-    ("resource", "value", "expected"),
-    [
-        ("services", {"spec": {"type": "ClusterIP", "clusterIPs": ["10.96.0.1"], "ports": [{"port": 443, "protocol": "TCP"}]}},
-         {"Type": "ClusterIP", "Cluster-IP": "10.96.0.1", "External-IP": "<none>", "Port(s)": "443/TCP", "Selector": "<none>"}),
-        ("services", {"spec": {"type": "NodePort", "clusterIP": "10.96.0.2", "ports": [{"port": 80, "nodePort": 30080}], "selector": {"b": "2", "a": "1"}}},
-         {"Cluster-IP": "10.96.0.2", "Port(s)": "80:30080/TCP", "Selector": "a=1,b=2"}),
-        ("services", {"spec": {"type": "LoadBalancer"}}, {"External-IP": "<pending>", "Port(s)": "<none>"}),
-        ("services", {"spec": {"type": "LoadBalancer", "externalIPs": ["9.9.9.9"]}, "status": {"loadBalancer": {"ingress": [{"ip": "1.1.1.1"}]}}},
-         {"External-IP": "1.1.1.1,9.9.9.9"}),
-        ("services", {"spec": {"type": "ExternalName", "externalName": "a.b"}}, {"External-IP": "a.b", "Cluster-IP": "<none>"}),
-        ("deployments.apps", {"spec": {"replicas": 3}, "status": {"readyReplicas": 2, "updatedReplicas": 3}},
-         {"Ready": "2/3", "Up-to-date": 3, "Available": 0, "Age": "60m"}),
-        ("jobs.batch", {"spec": {"completions": 2}, "status": {"succeeded": 1, "startTime": HOUR_AGO}},
-         {"Status": "Running", "Completions": "1/2", "Duration": "60m"}),
-        ("jobs.batch", {"spec": {"parallelism": 3}, "status": {"conditions": [{"type": "Failed", "status": "True"}]}},
-         {"Status": "Failed", "Completions": "0/1 of 3", "Duration": ""}),
-        ("persistentvolumeclaims", {"spec": {"volumeName": "pv", "storageClassName": "local"}, "status": {"phase": "Bound", "accessModes": ["ReadWriteMany", "ReadWriteOnce"], "capacity": {"storage": "1Gi"}}},
-         {"Status": "Bound", "Volume": "pv", "Capacity": "1Gi", "Access Modes": "RWO,RWX", "StorageClass": "local", "VolumeAttributesClass": "<unset>"}),
-        ("persistentvolumeclaims", {"spec": {}, "status": {"phase": "Pending"}}, {"Status": "Pending", "Capacity": "", "Access Modes": ""}),
-        ("persistentvolumes", {"spec": {"capacity": {"storage": "1Gi"}, "claimRef": {"namespace": "n", "name": "c"}, "persistentVolumeReclaimPolicy": "Delete"}},
-         {"Capacity": "1Gi", "Claim": "n/c", "Reclaim Policy": "Delete"}),
-        ("storageclasses.storage.k8s.io", {"metadata": {"name": "local", "annotations": {"storageclass.kubernetes.io/is-default-class": "true"}}, "provisioner": "p"},
-         {"Name": "local (default)", "ReclaimPolicy": "Delete", "VolumeBindingMode": "Immediate", "AllowVolumeExpansion": False}),
-        ("secrets", {"type": "Opaque", "data": {"a": "", "b": ""}}, {"Type": "Opaque", "Data": 2}),
-        ("resourcequotas", {"status": {"hard": {"pods": "4", "limits.cpu": "2"}, "used": {"pods": "1"}}},
-         {"Request": "pods: 1/4", "Limit": "limits.cpu: 0/2"}),
-        ("rolebindings.rbac.authorization.k8s.io", {"roleRef": {"kind": "ClusterRole", "name": "admin"}, "subjects": [{"kind": "ServiceAccount", "namespace": "n", "name": "s"}, {"kind": "User", "name": "u"}]},
-         {"Role": "ClusterRole/admin", "Users": "u", "ServiceAccounts": "n/s"}),
-        ("horizontalpodautoscalers.autoscaling", {"spec": {"scaleTargetRef": {"kind": "Deployment", "name": "w"}, "maxReplicas": 5, "metrics": [{"type": "Resource", "resource": {"name": "cpu", "target": {"averageUtilization": 80}}}]}},
-         {"Reference": "Deployment/w", "Targets": "cpu: <unknown>/80%", "MinPods": "<unset>", "MaxPods": 5}),
-        ("endpointslices.discovery.k8s.io", {"endpoints": [{"addresses": [f"10.0.0.{i}"]} for i in range(5)], "ports": [{"port": 80}, {"name": "x"}]},
-         {"Ports": "80,x", "Endpoints": "10.0.0.0,10.0.0.1,10.0.0.2 + 2 more..."}),
-        ("certificatesigningrequests.certificates.k8s.io", {"spec": {"expirationSeconds": 3600}, "status": {"conditions": [{"type": "Approved"}], "certificate": "x"}},
-         {"Condition": "Approved,Issued", "RequestedDuration": "60m"}),
-        ("apiservices.apiregistration.k8s.io", {"spec": {"service": {"namespace": "n", "name": "s"}}, "status": {"conditions": [{"type": "Available", "status": "False", "reason": "MissingEndpoints"}]}},
-         {"Service": "n/s", "Available": "False (MissingEndpoints)"}),
-        ("networkpolicies.networking.k8s.io", {"spec": {"podSelector": {"matchLabels": {"a": "b"}, "matchExpressions": [{"key": "c", "operator": "In", "values": ["y", "x"]}, {"key": "d", "operator": "DoesNotExist"}]}}},
-         {"Pod-Selector": "a=b,c in (x,y),!d"}),
-        ("poddisruptionbudgets.policy", {"spec": {"minAvailable": "50%"}, "status": {"disruptionsAllowed": 1}},
-         {"Min Available": "50%", "Max Unavailable": "N/A", "Allowed Disruptions": 1}),
-        ("limitranges", {}, {"Created At": HOUR_AGO}),
-    ],
-)  # fmt: skip
-def test_built_in_kinds_are_shown_as_kubernetes_shows_them(resource, value, expected):
-    cells = shown(resource, value)
-    assert {name: cells[name] for name in expected} == expected
+@pytest.mark.parametrize("row", GOLDEN, ids=lambda row: row["kind"])
+def test_built_in_kinds_are_shown_as_kubernetes_shows_them(row):
+    cells = shown(row["kind"], row["object"])
+    assert {name: cells[name] for name in row["cells"]} == row["cells"]
 
 
 def test_an_event_is_shown_alike_in_both_groups():

@@ -137,14 +137,15 @@ def test_a_field_table_adds_and_completes_fields():
 
 @pytest.mark.parametrize("field", ["strin", {"list": "sorted"}, "[]"])
 def test_a_field_table_with_a_mistake_names_the_field(field):
-    with pytest.raises(ValueError, match="p.v1.A.f"):
+    with pytest.raises(ValueError, match=r"p\.v1\.A\.f"):
         fieldtables.apply({"package": "p", "definitions": {"v1.A": {"fields": {"f": field}}}}, {})
 
 
 def test_a_row_has_its_defaults_filled_in(tmp_path):
     (tmp_path / "x.yaml").write_text(
         "group: g\nversions: [v2, v1]\ndefinitions: p.{version}\nkinds:\n"
-        "  - kind: Widget\n    columns: [Size | integer | .spec.size | 1]\n    subresources: [eviction policy/v1/Eviction create]\n"
+        "  - kind: Widget\n    columns: [Size | integer | .spec.size | 1]\n"
+        "    subresources: [eviction policy/v1/Eviction create]\n"
     )
     (row,) = tables.read(tmp_path)
     assert (row["plural"], row["singular"], row["list_kind"]) == ("widgets", "widget", "WidgetList")

@@ -8,7 +8,6 @@ root and without installing anything; the same inputs are built once and then ta
 import asyncio
 import importlib.resources
 import io
-import os
 import re
 import shutil
 import sys
@@ -19,11 +18,8 @@ from pathlib import Path
 from isthmus.codec import cpio, ociarchive
 from isthmus.importer.appliance import elf, image, packages
 
-PROGRAMS = {
-    "lvm2": ("sbin/lvm", "sbin"),
-    "util-linux": ("sbin/blkid", "sbin"),
-    "attr": ("usr/bin/setfattr", "isthmus/lib"),
-}
+PROGRAMS = {"lvm2": "sbin/lvm", "util-linux": "sbin/blkid"}
+LABELLER = ("attr", "usr/bin/setfattr")
 MODULES = ("virtio_pci", "virtio_blk", "virtio_scsi", "sd_mod", "ext4", "xfs", "btrfs", "vfat", "nls_cp437", "nls_ascii",
            "nls_utf8", "nls_iso8859_1", "dm_mod", "dm_snapshot", "dm_thin_pool", "dm_mirror")  # fmt: skip
 
@@ -46,7 +42,8 @@ async def build(out: Path) -> str:
 async def build_boot_files() -> tuple[Path, Path]:
     """(kernel, initrd) of the appliance in the cache, built if they are not there."""
     kernel_package = await packages.find_kernel()
-    names = sorted({kernel_package, "busybox-static", *PROGRAMS, *await packages.find_libraries(tuple(PROGRAMS))})
+    dynamic = (*PROGRAMS, LABELLER[0])
+    names = sorted({kernel_package, "busybox-static", *dynamic, *await packages.find_libraries(dynamic)})
     inputs = await packages.resolve(names)
     recipe = (Path(__file__).read_bytes(), *(data for _, data in _scripts()))
     place = packages.cache_root() / f"appliance-{packages.key(repr(sorted(inputs.items())), *recipe)}"
@@ -78,23 +75,25 @@ def _initrd(root: Path) -> Iterator[cpio.Entry]:
         else:
             yield cpio.file(f"isthmus/{name}", data)
     yield cpio.file("isthmus/busybox", (root / "bin/busybox").read_bytes(), executable=True)
-    for source, folder in PROGRAMS.values():
-        yield from _program(root, root / source, folder)
-    yield from _modules(next((root / "lib/modules").iterdir()))
+    for program in PROGRAMS.values():
+        yield from program_entries(root, root / program, "sbin")
+    # In the chroot there is no /lib of ours: its loader is called by name, with this folder as library path.
+    yield from program_entries(root, root / LABELLER[1], "isthmus/lib", libraries="isthmus/lib")
+    yield from module_entries(next((root / "lib/modules").iterdir()), MODULES)
 
 
-def _program(root: Path, program: Path, folder: str) -> Iterator[cpio.Entry]:
-    """The program and its libraries, where the loader looks; for the chroot all in one folder with the loader."""
+def program_entries(root: Path, program: Path, folder: str, libraries: str = "") -> Iterator[cpio.Entry]:
+    """The program in `folder` and its libraries where the loader looks, or all of them in the folder `libraries`."""
     yield cpio.file(f"{folder}/{program.name}", program.read_bytes(), executable=True)
     for target, library in elf.closure(root, program):
-        place = target if folder == "sbin" else f"{folder}/{Path(target).name}"
+        place = f"{libraries}/{Path(target).name}" if libraries else target
         yield cpio.file(place, library.read_bytes(), executable=True)
 
 
-def _modules(tree: Path) -> Iterator[cpio.Entry]:
+def module_entries(tree: Path, wanted: tuple[str, ...]) -> Iterator[cpio.Entry]:
     """The modules and /modules/order: lines "NAME NEEDS..." with the needs in the order of loading."""
     available = {module_name(path): path for path in sorted(tree.rglob("*.ko"))}
-    order = dict(module_order({name: path.read_bytes() for name, path in available.items()}, MODULES))
+    order = dict(module_order({name: path.read_bytes() for name, path in available.items()}, wanted))
     for name in sorted({name for name, needs in order.items() for name in (name, *needs)}):
         yield cpio.file(f"modules/{name}.ko", available[name].read_bytes())
     lines = [" ".join((name, *needs)) for name, needs in order.items()]

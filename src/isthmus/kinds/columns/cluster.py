@@ -248,7 +248,6 @@ FUNCTIONS: dict[str, Function] = {
     "prioritylevel.hand_size": _limited(*_QUEUING, "handSize"),
     "prioritylevel.queue_length": _limited(*_QUEUING, "queueLengthLimit"),
     "resourceclaim.state": resource_claim_state,
-    "serviceaccount.secrets": lambda value, _now: len(text.items(value, "secrets")),
     "configmap.data": lambda value, _now: len(value.get("data") or ()) + len(value.get("binaryData") or ()),
     "secret.data": lambda value, _now: len(value.get("data") or ()),
 }

@@ -86,8 +86,8 @@ def added(name: str, kind: bytes = tarfile.REGTYPE, link: str = "") -> Callable[
 
 
 def grain_bomb(folder: Path) -> None:
-    """The first grain inflates to 64 times what a grain may have."""
-    bomb = zlib.compress(bytes(64 * vmdk.GRAIN), 9)[:-4]
+    """The first grain inflates to 8 times what a grain may have; it ends in the same sector as before."""
+    bomb = zlib.compress(bytes(8 * vmdk.GRAIN), 9)[:-4]
     start = 128 * vmdk.SECTOR
     patched(start + 8, struct.pack("<I", len(bomb)) + bomb)(folder)
 

@@ -100,7 +100,7 @@ class CDIController:
         status = (found.get("status") or {}) | {k: v for k, v in body["status"].items() if k != "conditions"}
         status.setdefault("conditions", body["status"].get("conditions", []))
         if patch := mergepatch.diff(found.get("status") or {}, status):
-            await self.cluster.patch(resource, found, {"status": patch})  # none of these has a status subresource
+            await self.cluster.patch_status(resource, found, patch)
 
     async def reconcile_profile(self, key: Key) -> float | None:
         """One profile a class; it goes with the class."""
@@ -118,5 +118,5 @@ class CDIController:
         claim = self.claims.get(reference.get("namespace") or key[0], reference.get("name") or "")
         status = data_source_status(source, claim, clock.timestamp())
         if patch := mergepatch.diff(source.get("status") or {}, status):
-            await self.cluster.patch(DATASOURCES, source, {"status": patch}, subresource="status")
+            await self.cluster.patch_status(DATASOURCES, source, patch)
         return None

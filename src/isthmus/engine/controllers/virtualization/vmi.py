@@ -116,11 +116,12 @@ class VirtualMachineInstanceController:
         if phase in vmiphase.WITH_AGENT:
             return  # the agent shuts the guest down and reports its end
         for pod in pods:
-            if not pod["metadata"].get("deletionTimestamp"):
+            asked = bool(pod["metadata"].get("deletionTimestamp"))
+            if not asked or at(pod, "status.phase") in vmiphase.FINAL:  # nothing of it is left to wait for
                 await self.cluster.delete(PODS, pod, options={"gracePeriodSeconds": 0})
-                await self.cluster.recorder.normal(
-                    vmi, "SuccessfulDelete", f"Deleted virtual machine pod {pod['metadata']['name']}"
-                )
+            if not asked:
+                message = f"Deleted virtual machine pod {pod['metadata']['name']}"
+                await self.cluster.recorder.normal(vmi, "SuccessfulDelete", message)
         if pods or phase not in vmiphase.FINAL:
             return
         finalizers = [vmtemplate.VMI_FINALIZER]

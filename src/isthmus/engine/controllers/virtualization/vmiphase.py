@@ -95,6 +95,9 @@ def build_status(vmi: Object, pod: Object | None, volumes: list[Volume], now: st
     phase = next_phase(vmi, pod, volumes)
     new = old | {"phase": phase, "conditions": _conditions(vmi, phase, pod, volumes, now)}
     stamps = old.get("phaseTransitionTimestamps") or []
+    if not stamps and old.get("phase") == "Pending" != phase:  # it was born so
+        created = vmi["metadata"].get("creationTimestamp", now)
+        stamps = [{"phase": "Pending", "phaseTransitionTimestamp": created}]
     if not stamps or stamps[-1].get("phase") != phase:
         new["phaseTransitionTimestamps"] = [*stamps, {"phase": phase, "phaseTransitionTimestamp": now}]
     if pod is not None:

@@ -88,6 +88,9 @@ def _board(machine: Machine, host: Host) -> Iterator[str]:
         options += ["pflash0=efi-code", "pflash1=efi-vars"]
     yield from ("-machine", ",".join(options))
     yield from ("-accel", "kvm" if host.accelerator == "kvm" else "tcg,thread=multi")
+    if any(nic.acpi_slot for nic in machine.interfaces) and host.version >= (6, 1):
+        # Slot numbers of root ports reach the guest through native hotplug only; QEMU's ACPI hotplug hides them.
+        yield from ("-global", "ICH9-LPC.acpi-pci-hotplug-with-bridge-support=off")
     base = machine.clock_base
     yield from ("-rtc", f"base={base}" + (",driftfix=slew" if host.accelerator == "kvm" else ""))
     yield from ("-boot", "strict=on")

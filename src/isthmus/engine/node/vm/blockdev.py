@@ -12,6 +12,15 @@ from isthmus.engine.node.vm.machine import Disk, Image
 Options = dict[str, Any]
 
 
+SCSI_SERIAL = 36  # characters; QEMU refuses more
+ERROR_POLICIES = {
+    "stop": {"werror": "stop", "rerror": "stop"},
+    "ignore": {"werror": "ignore", "rerror": "ignore"},
+    "report": {"werror": "report", "rerror": "report"},
+    "enospace": {"werror": "enospc", "rerror": "report"},
+}
+
+
 def node_name(name: str) -> str:
     """The block node of a disk. QEMU allows 31 characters; volume names may be longer, so long ones are hashed."""
     if len(name) <= 16:
@@ -93,14 +102,11 @@ def build_disk_device(disk: Disk, placement: Options) -> Options:
     if disk.boot_index is not None:
         device["bootindex"] = disk.boot_index
     if disk.serial and driver != "scsi-block":
-        device["serial"] = disk.serial
+        device["serial"] = disk.serial[:SCSI_SERIAL] if driver.startswith("scsi") else disk.serial
     if disk.shareable:
         device["share-rw"] = True
-    if disk.error_policy != "report" and driver != "scsi-block" and disk.device != "cdrom":
-        device |= {
-            "werror": disk.error_policy,
-            "rerror": "report" if disk.error_policy == "enospace" else disk.error_policy,
-        }
+    if driver != "scsi-block" and disk.device != "cdrom":
+        device |= ERROR_POLICIES[disk.error_policy]
     return device | _tuning(disk, driver)
 
 

@@ -146,8 +146,8 @@ class Machine:
     inputs: tuple[tuple[str, str], ...] = ()  # (type, bus)
     iothreads: int = 0
     hotplug_ports: int = 0
-    clock_base: str = "utc"  # utc, localtime, or an offset in seconds
-    timezone: str = ""
+    clock_base: str = "utc"  # utc or localtime
+    timezone: str = ""  # what localtime means: QEMU's TZ
     hpet: bool = False
     tpm_socket: Path | None = None
     filesystems: tuple[tuple[str, Path], ...] = ()  # virtiofs: tag, socket of its daemon

@@ -118,16 +118,18 @@ class Machines:
         record = build_record(vmi, machine, resolved, attachment, arguments)
         process.write_json(sockets.directory / "machine.json", record)
         (sockets.directory / "exit.json").unlink(missing_ok=True)
-        running = await self._launch(uid, sockets, arguments, attachment)
+        running = await self._launch(uid, sockets, arguments, attachment, machine.timezone)
         self._limit(uid, machine, running.process.pid)
         for card in machine.interfaces:
             if not card.link_up:
                 await running.monitor.set_link(card.name, up=False)
         return running
 
-    async def _launch(self, uid: str, sockets: Sockets, arguments: list[str], attachment: Attachment) -> Running:
+    async def _launch(
+        self, uid: str, sockets: Sockets, arguments: list[str], attachment: Attachment, timezone: str
+    ) -> Running:
         offset = process.log_size(sockets)
-        running = self._take(uid, await process.start(arguments, sockets, attachment.netns))
+        running = self._take(uid, await process.start(arguments, sockets, attachment.netns, timezone))
         try:
             await running.monitor.status()
         except MonitorError as error:

@@ -113,7 +113,7 @@ def log_size(sockets: Sockets) -> int:
     return log.stat().st_size if log.exists() else 0
 
 
-async def start(argv: Sequence[str], sockets: Sockets, netns: Path | None = None) -> Process:
+async def start(argv: Sequence[str], sockets: Sockets, netns: Path | None = None, timezone: str = "") -> Process:
     """Start QEMU and wait until its monitor listens. Raises ProcessError with QEMU's own words.
 
     It listens before its devices are made: only an answer of the monitor says that the machine is whole.
@@ -121,8 +121,9 @@ async def start(argv: Sequence[str], sockets: Sockets, netns: Path | None = None
     for stale in (sockets.qmp, sockets.serial, sockets.vnc, sockets.agent, sockets.pidfile):
         stale.unlink(missing_ok=True)
     offset = log_size(sockets)
+    env = {**os.environ, "TZ": timezone} if timezone else None
     try:
-        child = run.start(namespaced(argv, netns), log=sockets.directory / "qemu.log", cwd=sockets.directory)
+        child = run.start(namespaced(argv, netns), log=sockets.directory / "qemu.log", cwd=sockets.directory, env=env)
     except run.CommandError as error:
         raise ProcessError(str(error)) from error
     loop = asyncio.get_running_loop()

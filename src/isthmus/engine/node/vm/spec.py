@@ -4,6 +4,7 @@ The agent calls `build_machine` once the volumes are files (`disk.volumes`) and 
 `argv` turns the result into QEMU's command line.
 """
 
+import re
 import uuid
 from collections.abc import Mapping
 from pathlib import Path
@@ -42,6 +43,7 @@ SCREENS = {
     "ramfb": "bochs",
     "cirrus": "cirrus",
 }
+TIMEZONE = re.compile(r"[A-Za-z][A-Za-z0-9_+-]*(/[A-Za-z0-9_+-]+)*")
 HOTPLUG_PORTS = 4
 MINIMUM_MEMORY = 1 << 20
 _IDENTITY = uuid.UUID("d1ab6b46-7c1b-4e0d-9a51-3f4e7f3b1d52")
@@ -236,7 +238,11 @@ def _inputs(devices: Object) -> tuple[tuple[str, str], ...]:
 
 def _clock(domain: Object) -> tuple[str, str]:
     clock = domain.get("clock") or {}
-    offset = (clock.get("utc") or {}).get("offsetSeconds")
-    if offset:
-        return str(int(offset)), ""
-    return "utc", str(clock.get("timezone") or "")
+    if offset := int((clock.get("utc") or {}).get("offsetSeconds") or 0):
+        hours, rest = divmod(abs(offset), 3600)
+        # POSIX counts west of Greenwich as positive.
+        return "localtime", f"<UTC>{'-' if offset > 0 else '+'}{hours}:{rest // 60:02}:{rest % 60:02}"
+    timezone = str(clock.get("timezone") or "")
+    if timezone and not TIMEZONE.fullmatch(timezone):
+        raise SpecError("spec.domain.clock.timezone", f"{timezone!r} is no name of a time zone")
+    return ("localtime" if timezone else "utc"), timezone

@@ -1,0 +1,40 @@
+"""The conversion appliance's image in a home: `python -m isthmus.operations.appliance --home D`.
+
+Built from Debian's packages once (cached beside other homes' builds) and added to the images under the name that the
+importer uses. `up` starts it in the background; an import that comes sooner waits for it as for any image.
+"""
+
+import argparse
+import asyncio
+import logging
+import time
+from pathlib import Path
+
+from isthmus.engine.node.image.store import ImageStore
+from isthmus.importer.appliance import build, image
+from isthmus.lib import logs
+from isthmus.lib.home import Home
+
+log = logging.getLogger(__name__)
+
+
+async def ensure(home: Home) -> None:
+    """Add the image; nothing changes if it is there already. Raises CommandError, ImageError."""
+    started = time.monotonic()
+    kernel, initrd = await build.build_boot_files()
+    files = {image.KERNEL_PATH: kernel, image.INITRD_PATH: initrd}
+    added = await ImageStore(home.images).add(image.REFERENCE, files)
+    log.info("%s is %s (%.1f s)", image.REFERENCE, added.digest, time.monotonic() - started)
+
+
+def main() -> None:
+    """Parse the arguments and run."""
+    parser = argparse.ArgumentParser(prog="isthmus-appliance")
+    parser.add_argument("--home", type=Path, required=True)
+    arguments = parser.parse_args()
+    logs.setup("appliance")
+    asyncio.run(ensure(Home(arguments.home)))
+
+
+if __name__ == "__main__":
+    main()

@@ -1,0 +1,47 @@
+"""`isthmus down --vms`: shut the machines of a home down once its platform is down, as a host's shutdown would.
+
+The objects are not touched: at the next `up` each VM does what its run strategy says of a guest that has shut down.
+"""
+
+import asyncio
+from pathlib import Path
+
+from isthmus.engine.node.vm import process
+from isthmus.engine.node.vm.errors import MonitorError
+from isthmus.engine.node.vm.machine import Sockets
+from isthmus.engine.node.vm.monitor import Monitor
+from isthmus.lib.home import Home
+
+GRACE_SECONDS = 30.0
+
+
+def shut_down(home: Home) -> int:
+    """Ask every guest to power off, kill what has not done so within the grace period; the number of machines."""
+    return asyncio.run(_shut_down_all(home))
+
+
+async def _shut_down_all(home: Home) -> int:
+    directories = sorted((home.root / "nodes").glob("*/vms/*"))
+    return sum(await asyncio.gather(*(_shut_down(d) for d in directories)))
+
+
+async def _shut_down(directory: Path) -> int:
+    sockets = Sockets(directory)
+    machine = process.find(sockets)
+    if machine is None:
+        return 0
+    monitor = Monitor(sockets.qmp, directory.name)
+    ended = asyncio.create_task(machine.wait())
+    try:
+        await monitor.powerdown()
+        await asyncio.wait({ended}, timeout=GRACE_SECONDS)
+    except MonitorError:
+        pass  # QEMU itself hangs: only the signal below helps
+    finally:
+        await monitor.close()
+    if not ended.done():
+        process.record_exit(sockets, process.Exit.DESTROYED)
+        machine.kill()
+        await ended
+    machine.close()
+    return 1
