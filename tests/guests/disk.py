@@ -40,7 +40,7 @@ async def write_bios_disk(
 
 
 def install_grub(disk: Path, boot: bytes, core: bytes) -> None:
-    """Put GRUB into the disk's first sectors; the partition table stays. Raises ValueError when the gap is too small."""
+    """Put GRUB into the disk's first sectors; the partition table stays. Raises ValueError if the gap is too small."""
     if len(core) > (FIRST_SECTOR - 1) * SECTOR:
         raise ValueError(f"GRUB's core of {len(core)} bytes does not fit before sector {FIRST_SECTOR}")
     with disk.open("r+b") as image:

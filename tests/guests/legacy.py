@@ -18,8 +18,9 @@ import uuid
 from dataclasses import asdict, dataclass, field
 from pathlib import Path
 
-from isthmus.lib import run
 from tests.guests import disk
+
+from isthmus.lib import run
 
 HERE = Path(__file__).parent
 SUITE = "bookworm"
@@ -27,13 +28,18 @@ PACKAGES = (
     "linux-image-amd64", "systemd-sysv", "udev", "dbus", "kmod", "initramfs-tools", "zstd", "grub-pc", "iproute2",
     "iputils-ping", "ifupdown", "netbase", "login", "open-vm-tools",
 )  # fmt: skip
-UNUSED = (
-    "/usr/share/man/*", "/usr/share/doc/*", "/usr/share/locale/*", "/usr/share/info/*", "/lib/modules/*/kernel/sound/*",
-    *(f"/lib/modules/*/kernel/drivers/{name}/*" for name in ("gpu", "media", "infiniband", "staging", "iio", "usb",
-      "net/wireless", "net/ethernet/mellanox", "net/ethernet/chelsio", "net/ethernet/qlogic", "scsi/lpfc", "scsi/qla2xxx",
-      "bluetooth", "isdn", "hwmon", "mtd", "hid", "input/touchscreen", "gnss", "comedi", "thunderbolt")),
-    *(f"/lib/modules/*/kernel/{name}/*" for name in ("net/bluetooth", "net/mac80211", "net/wireless", "fs/ocfs2", "fs/ceph")),
+# What no virtual machine has drivers for; the rest is Debian's kernel package as it is.
+UNUSED_DRIVERS = (
+    "gpu", "media", "infiniband", "staging", "iio", "usb", "net/wireless", "net/ethernet/mellanox",
+    "net/ethernet/chelsio", "net/ethernet/qlogic", "scsi/lpfc", "scsi/qla2xxx", "bluetooth", "isdn", "hwmon", "mtd",
+    "hid", "input/touchscreen", "gnss", "comedi", "thunderbolt",
 )  # fmt: skip
+UNUSED_MODULES = ("sound", "net/bluetooth", "net/mac80211", "net/wireless", "fs/ocfs2", "fs/ceph")
+UNUSED = (
+    *(f"/usr/share/{name}/*" for name in ("man", "doc", "locale", "info")),
+    *(f"/lib/modules/*/kernel/drivers/{name}/*" for name in UNUSED_DRIVERS),
+    *(f"/lib/modules/*/kernel/{name}/*" for name in UNUSED_MODULES),
+)
 PASSWORD = "isthmus"
 
 
@@ -90,7 +96,7 @@ async def build(recipe: Recipe | None = None) -> Path:
         say("writing the disk")
         await disk.write_bios_disk(draft, tree, recipe.size, identity)
         draft.rename(place)
-    say(f"done: {place} ({os.stat(place).st_blocks * 512 >> 20} MiB on disk)")
+    say(f"done: {place} ({place.stat().st_blocks * 512 >> 20} MiB on disk)")
     return place
 
 
@@ -104,15 +110,19 @@ async def _build_system(recipe: Recipe, say) -> Path:
     draft = place.with_name(f".{os.getpid()}-{place.name}")
     exclude = [f"--dpkgopt=path-exclude={pattern}" for pattern in UNUSED]
     try:
+        # mmdebstrap mounts in a namespace of its own. The initramfs is made once, after the configuration.
         await run.run(
-            ["mmdebstrap", "--variant=minbase", "--mode=root", "--components=main", f"--include={','.join(recipe.packages)}",
-             '--aptopt=APT::Install-Recommends "false"', "--dpkgopt=force-unsafe-io", *exclude,
-             # the initramfs is made once, after the configuration
-             '--essential-hook=ln -sf /bin/true "$1/usr/local/sbin/update-initramfs"',
-             '--customize-hook=rm "$1/usr/local/sbin/update-initramfs"',
-             SUITE, draft],
+            [
+                *("mmdebstrap", "--variant=minbase", "--mode=root", "--components=main"),
+                f"--include={','.join(recipe.packages)}",
+                '--aptopt=APT::Install-Recommends "false"',
+                *("--dpkgopt=force-unsafe-io", *exclude),
+                '--essential-hook=ln -sf /bin/true "$1/usr/local/sbin/update-initramfs"',
+                '--customize-hook=rm "$1/usr/local/sbin/update-initramfs"',
+                *(SUITE, draft),
+            ],
             timeout=900,
-        )  # fmt: skip
+        )
         draft.rename(place)
     finally:
         draft.unlink(missing_ok=True)
@@ -131,7 +141,18 @@ async def _configure(recipe: Recipe, tree: Path, identity: str) -> None:
     }  # fmt: skip
     # A mount namespace of its own: nothing is left mounted whatever happens.
     await run.run(
-        ["unshare", "--mount", "--pid", "--fork", "--kill-child", "sh", "-e", HERE / "chroot.sh", tree, "/tmp/legacy-setup.sh"],
+        [
+            "unshare",
+            "--mount",
+            "--pid",
+            "--fork",
+            "--kill-child",
+            "sh",
+            "-e",
+            HERE / "chroot.sh",
+            tree,
+            "/tmp/legacy-setup.sh",
+        ],
         env=values,
         timeout=300,
     )

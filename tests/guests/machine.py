@@ -72,8 +72,18 @@ class Machine:
 
 
 @asynccontextmanager
-async def boot(disk: Path, bus: str = "virtio", *, mac: str = "52:54:00:12:34:56", nic: str = "virtio-net-pci",
-               memory: int = 512, extra: tuple[str, ...] = (), network: bool = True, keep: bool = False, cpus: int = 1):  # fmt: skip
+async def boot(
+    disk: Path,
+    bus: str = "virtio",
+    *,
+    mac: str = "52:54:00:12:34:56",
+    nic: str = "virtio-net-pci",
+    memory: int = 512,
+    extra: tuple[str, ...] = (),
+    network: bool = True,
+    keep: bool = False,
+    cpus: int = 1,
+):
     """Boot `disk` (on a copy-on-write overlay that is thrown away, unless `keep`); killed on leaving."""
     with tempfile.TemporaryDirectory(prefix="machine-") as scratch:
         socket = Path(scratch, "serial")

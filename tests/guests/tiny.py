@@ -16,10 +16,11 @@ from collections.abc import Iterator
 from dataclasses import dataclass
 from pathlib import Path
 
+from tests.guests import disk
+
 from isthmus.codec import cpio, ociarchive
 from isthmus.importer.appliance import build as appliance
 from isthmus.importer.appliance import packages
-from tests.guests import disk
 
 HERE = Path(__file__).parent
 REFERENCE = "isthmus.test/tiny:latest"
@@ -27,7 +28,7 @@ DISK_SIZE = "64M"
 KERNEL_ARGS = "console=tty0 console=ttyS0 quiet mitigations=off random.trust_cpu=on"
 MODULES = (
     "virtio_pci", "virtio_blk", "virtio_scsi", "sd_mod", "sr_mod", "isofs", "virtio_net", "virtio_console",
-    "virtio_balloon", "virtio_rng", "virtio_mem", "virtiofs", "ext4", "acpi_cpufreq",
+    "virtio_balloon", "virtio_rng", "virtio_mem", "virtiofs", "ext4", "button", "evdev",
 )  # fmt: skip
 GRUB_CONFIG = f"""serial --unit=0 --speed=115200
 terminal_input console serial
@@ -97,7 +98,9 @@ def _initrd(root: Path, *, agent: bool) -> Iterator[cpio.Entry]:
     yield cpio.file("etc/passwd", b"root::0:0:root:/root:/bin/sh\n")
     yield cpio.file("etc/group", b"root:x:0:\n")
     yield cpio.file("etc/issue", b"Isthmus tiny guest \\l\n")
-    yield cpio.file("etc/os-release", b'ID=tiny\nNAME="Isthmus tiny guest"\nPRETTY_NAME="Isthmus tiny guest 1"\nVERSION_ID="1"\n')
+    yield cpio.file(
+        "etc/os-release", b'ID=tiny\nNAME="Isthmus tiny guest"\nPRETTY_NAME="Isthmus tiny guest 1"\nVERSION_ID="1"\n'
+    )
     yield cpio.file("etc/inittab", b"::ctrlaltdel:/sbin/poweroff\n::shutdown:/bin/umount -a -r\n")
     yield cpio.directory("root")
     yield cpio.Entry("tmp", stat.S_IFDIR | 0o1777)

@@ -10,8 +10,10 @@ from typing import Any
 
 from isthmus.client import resources
 from isthmus.client.api import Client
+from isthmus.client.cached import CachedClient
+from isthmus.client.controller import Controller
 from isthmus.importer.phases import converting, creating, inspecting, proving, transferring
-from isthmus.importer.phases.phase import Import, ImportFailedError, Step
+from isthmus.importer.phases.phase import LABEL, Import, ImportFailedError, Step
 from isthmus.lib import clock
 from isthmus.machinery.errors import StatusError
 
@@ -118,3 +120,17 @@ MESSAGES = {
     "Creating": "Making the virtual machine",
     "Succeeded": "The virtual machine is here",
 }
+
+
+def build(cluster: CachedClient) -> Controller:
+    """The controller on shared informers: it looks again when the import, or a pod or VMI that it made, changes."""
+    controller = Controller("virtualmachineimport", ImportController(cluster.client).reconcile, workers=4)
+    controller.watch(cluster.informer(resources.IMPORTS))
+    for resource in (resources.PODS, resources.VMIS):
+        controller.watch(cluster.informer(resource), _import_of)
+    return controller
+
+
+def _import_of(obj: Object) -> list[tuple[str, str]]:
+    name = (obj["metadata"].get("labels") or {}).get(LABEL)
+    return [(obj["metadata"]["namespace"], name)] if name else []

@@ -1,4 +1,4 @@
-"""Controllers and scheduler in one process: `python -m isthmus.operations.control_loops --home D`.
+"""Controllers, scheduler and importer in one process: `python -m isthmus.operations.control_loops --home D`.
 
 Started by the supervisor beside the API server, whose time they must not take. They share one set of informers and one
 identity (`controllers`). Metrics and liveness are served on the socket `run/controllers.sock` of the home.
@@ -20,6 +20,7 @@ from isthmus.client import connect
 from isthmus.client.cached import CachedClient
 from isthmus.engine.controllers import assembly
 from isthmus.engine.scheduler.scheduler import Scheduler
+from isthmus.importer import controller as importing
 from isthmus.lib import logs
 from isthmus.lib.home import Home
 from isthmus.lib.tasks import cancel_and_wait
@@ -64,12 +65,14 @@ async def run(home: Home) -> None:
     cluster = CachedClient(client, "isthmus-controllers")
     parts = assembly.build(cluster, home, access.server, access.ca or b"")
     scheduler = Scheduler(cluster).controller()
+    imports = importing.build(cluster)
     try:
         async with _monitoring(home, cluster), asyncio.TaskGroup() as group:
             cluster.start()
             group.create_task(parts.run())
             await cluster.wait_synced()
             group.create_task(scheduler.run())
+            group.create_task(imports.run())
             log.info("running", extra=logs.fields(server=access.server))
     finally:
         await cluster.stop()

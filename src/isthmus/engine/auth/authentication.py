@@ -11,12 +11,14 @@ from cryptography.hazmat.primitives.asymmetric import ec
 
 from isthmus.engine.auth import user as users
 from isthmus.engine.auth.user import ANONYMOUS, AUTHENTICATED, User
+from isthmus.engine.store.row import Key, Row
 from isthmus.engine.store.store import Store
 from isthmus.machinery import errors
 
 ISSUER = "https://kubernetes.default.svc"
 ALGORITHM = "ES256"
 CACHE_LIMIT = 10_000
+BOUND = {"pod": "pods", "secret": "secrets", "node": "nodes"}  # what a token may be bound to
 Object = dict[str, Any]
 
 
@@ -37,7 +39,7 @@ class Tokens:
         self._key = key
         self._public = key.public_key()
         self._store = store
-        self._verified: dict[str, Object] = {}  # token -> claims; verification costs more than all else in a request
+        self._verified: dict[str, _Verified] = {}  # verification costs more than all else in a request
 
     def issue(self, account: Object, seconds: int, audiences: list[str], bound: Object | None = None) -> Object:
         """A TokenRequestStatus for a ServiceAccount, bound to `bound` (an object reference with uid) if given."""
@@ -63,16 +65,19 @@ class Tokens:
 
     def user(self, token: str, audience: str = ISSUER) -> User:
         """The service account that a token stands for. Raises StatusError 401."""
-        claims = self._verified.get(token)
-        if claims is None:
-            claims = self._verify(token)
+        known = self._verified.get(token)
+        if known is None:
             if len(self._verified) >= CACHE_LIMIT:
                 self._verified.clear()
-            self._verified[token] = claims
-        if claims["exp"] <= time.time() or audience not in claims["aud"]:
-            self._verified.pop(token, None)
+            known = self._verified[token] = _Verified(self._verify(token))
+        if known.claims["exp"] <= time.time() or audience not in known.claims["aud"]:
             raise errors.unauthorized()
-        return self._account(claims["kubernetes.io"])
+        rows = [self._store.get(key) for key in known.keys]
+        if rows != known.rows:  # Rows compare by identity: a change of any of them asks for another look
+            known.user = self._account(known.claims["kubernetes.io"])
+            known.rows = rows
+        assert known.user
+        return known.user
 
     def _verify(self, token: str) -> Object:
         try:
@@ -87,17 +92,34 @@ class Tokens:
         namespace, account = private["namespace"], private["serviceaccount"]
         self._must_live("serviceaccounts", namespace, account)
         extra: dict[str, list[str]] = {}
-        for kind, resource in (("pod", "pods"), ("secret", "secrets")):
+        for kind, resource in BOUND.items():
             if bound := private.get(kind):
-                self._must_live(resource, namespace, bound)
-                extra = {f"authentication.kubernetes.io/{kind}-{k}": [bound[k]] for k in ("name", "uid")}
+                self._must_live(resource, "" if kind == "node" else namespace, bound)
+                extra |= {f"authentication.kubernetes.io/{kind}-{k}": [bound[k]] for k in ("name", "uid")}
         name = users.service_account_name(namespace, account["name"])
         return User(name, users.service_account_groups(namespace), account["uid"], extra)
 
     def _must_live(self, resource: str, namespace: str, reference: Object) -> None:
         row = self._store.get((resource, namespace, reference["name"]))
-        if row is None or (reference.get("uid") and f'"uid":"{reference["uid"]}"'.encode() not in row.value):
+        if row is None or (reference.get("uid") and row.decode()["metadata"]["uid"] != reference["uid"]):
             raise errors.unauthorized()
+
+
+class _Verified:
+    """A token whose signature was checked, and the objects that it stands and falls with."""
+
+    __slots__ = ("claims", "keys", "rows", "user")
+
+    def __init__(self, claims: Object) -> None:
+        private = claims["kubernetes.io"]
+        namespace = private["namespace"]
+        self.claims = claims
+        self.keys: list[Key] = [("serviceaccounts", namespace, private["serviceaccount"]["name"])]
+        for kind, resource in BOUND.items():
+            if bound := private.get(kind):
+                self.keys.append((resource, "" if kind == "node" else namespace, bound["name"]))
+        self.rows: list[Row | None] = []
+        self.user: User | None = None
 
 
 class Authenticator:

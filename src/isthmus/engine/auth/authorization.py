@@ -9,13 +9,15 @@ from typing import Any
 from isthmus.engine.auth.user import MASTERS, User
 from isthmus.engine.store.row import Row
 from isthmus.engine.store.store import Store
-from isthmus.machinery import rbac
+from isthmus.machinery import errors, rbac
 
 Object = dict[str, Any]
 GROUP = "rbac.authorization.k8s.io"
 ROLES, CLUSTER_ROLES = f"roles.{GROUP}", f"clusterroles.{GROUP}"
 ROLE_BINDINGS, CLUSTER_ROLE_BINDINGS = f"rolebindings.{GROUP}", f"clusterrolebindings.{GROUP}"
-CACHE_LIMIT = 50_000
+CACHE_LIMIT = 20_000
+ANY_NAME = "*/*"  # no object is called that
+EVERY_NAME = frozenset((ANY_NAME,))
 
 
 class Authorizer:
@@ -23,7 +25,7 @@ class Authorizer:
 
     def __init__(self, store: Store) -> None:
         self._store = store
-        self._decisions: dict[tuple[User, rbac.Attributes], bool] = {}
+        self._decisions: dict[tuple[User, str, str, str, str, str, str], frozenset[str]] = {}
         self._bindings: dict[str, list[Object]] | None = None
         self._rules: dict[tuple[str, str, str], list[Object]] = {}
         for resource in (ROLES, CLUSTER_ROLES, ROLE_BINDINGS, CLUSTER_ROLE_BINDINGS):
@@ -38,13 +40,24 @@ class Authorizer:
         """Whether any binding gives `user` a rule that covers `attributes`."""
         if MASTERS in user.groups:
             return True
-        key = (user, attributes)
-        if (known := self._decisions.get(key)) is None:
+        a = attributes
+        key = (user, a.verb, a.group, a.resource, a.subresource, a.namespace, a.path)
+        if (names := self._decisions.get(key)) is None:
             if len(self._decisions) >= CACHE_LIMIT:
                 self._decisions.clear()
-            known = any(rbac.allows(rules, attributes) for rules in self._rules_for(user, attributes.namespace))
-            self._decisions[key] = known
-        return known
+            names = self._decisions[key] = self._allowed_names(user, attributes)
+        return ANY_NAME in names or attributes.name in names
+
+    def _allowed_names(self, user: User, attributes: rbac.Attributes) -> frozenset[str]:
+        """The names of the objects that `user` may do this to: one decision serves every object of a kind."""
+        names: set[str] = set()
+        for rules in self._rules_for(user, attributes.namespace):
+            for rule in rules:
+                if rbac.allows([{**rule, "resourceNames": None}], attributes):
+                    if attributes.path or not rule.get("resourceNames"):
+                        return EVERY_NAME
+                    names.update(rule["resourceNames"])
+        return frozenset(names)
 
     def rules(self, user: User, namespace: str) -> list[Object]:
         """Every rule that holds for `user` in `namespace`, cluster-wide ones included."""
@@ -58,7 +71,7 @@ class Authorizer:
         for scope in {"", namespace}:
             for binding in bindings.get(scope, ()):
                 if any(_is_subject(s, user, scope) for s in binding.get("subjects") or ()):
-                    yield self._role(binding["roleRef"], scope)
+                    yield self.role_rules(binding["roleRef"], scope)
 
     def _index(self) -> dict[str, list[Object]]:
         """Bindings by namespace, the cluster's under ""."""
@@ -69,7 +82,8 @@ class Authorizer:
                     self._bindings.setdefault(namespace, []).append(row.decode())
         return self._bindings
 
-    def _role(self, reference: Object, namespace: str) -> list[Object]:
+    def role_rules(self, reference: Object, namespace: str) -> list[Object]:
+        """What a binding's roleRef grants; nothing if there is no such role."""
         resource = CLUSTER_ROLES if reference["kind"] == "ClusterRole" else ROLES
         key = (resource, "" if resource == CLUSTER_ROLES else namespace, reference["name"])
         if (rules := self._rules.get(key)) is None:
@@ -94,3 +108,14 @@ def _is_subject(subject: Object, user: User, binding_namespace: str) -> bool:
             namespace = subject.get("namespace") or binding_namespace
             return user.name == f"system:serviceaccount:{namespace}:{subject['name']}"
     return False
+
+
+def forbidden(user: User, attributes: rbac.Attributes) -> errors.StatusError:
+    """In kube-apiserver's words, which tell an administrator what to grant."""
+    if attributes.path:
+        message = f'forbidden: User "{user.name}" cannot {attributes.verb} path "{attributes.path}"'
+        return errors.StatusError(403, "Forbidden", message)
+    resource = attributes.resource + (f"/{attributes.subresource}" if attributes.subresource else "")
+    scope = f'in the namespace "{attributes.namespace}"' if attributes.namespace else "at the cluster scope"
+    why = f'User "{user.name}" cannot {attributes.verb} resource "{resource}" in API group "{attributes.group}" {scope}'
+    return errors.forbidden(attributes.group, attributes.resource, attributes.name, why)

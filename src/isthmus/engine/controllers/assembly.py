@@ -15,6 +15,7 @@ from isthmus.engine.controllers.cluster.serviceaccount import ServiceAccountCont
 from isthmus.engine.controllers.storage.cdi import CDIController
 from isthmus.engine.controllers.storage.datavolume import DataVolumeController
 from isthmus.engine.controllers.storage.provisioner import ClaimController, VolumeController
+from isthmus.engine.controllers.storage.upload import UploadController
 from isthmus.engine.controllers.virtualization.replicaset import ReplicaSetController
 from isthmus.engine.controllers.virtualization.vm import VirtualMachineController
 from isthmus.engine.controllers.virtualization.vmi import VirtualMachineInstanceController
@@ -69,6 +70,7 @@ def build(cluster: CachedClient, home: Home, server: str, ca: bytes) -> Assembly
         claims.controller(),
         VolumeController(cluster).controller(),
         DataVolumeController(cluster).controller(),
+        UploadController(cluster).controller(),
         *cdi.controllers(),
         kubevirt.controller(),
         NamespaceController(cluster).controller(),

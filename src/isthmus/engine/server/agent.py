@@ -7,7 +7,7 @@ authorised the client, rewrites the request's path, and then only carries bytes.
 import asyncio
 from pathlib import Path
 
-from isthmus.engine.server.protocol import Request, Response
+from isthmus.engine.server.message import Request, Response
 from isthmus.lib.home import Home
 from isthmus.machinery import errors
 

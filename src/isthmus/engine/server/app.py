@@ -13,7 +13,7 @@ from isthmus.engine.auth.user import ANONYMOUS, User
 from isthmus.engine.server import metrics, nonresource, requestinfo, reviews, subresources
 from isthmus.engine.server.context import Call, Server
 from isthmus.engine.server.handlers import create, delete, get, patch, update, watch
-from isthmus.engine.server.protocol import Request, Response
+from isthmus.engine.server.message import Request, Response
 from isthmus.engine.server.requestinfo import RequestInfo
 from isthmus.machinery import errors, rbac
 

@@ -8,7 +8,7 @@ from isthmus.engine.auth.user import User
 from isthmus.engine.registry.registry import Registry, Served
 from isthmus.engine.registry.storage import Storage
 from isthmus.engine.registry.write import WriteContext
-from isthmus.engine.server.protocol import Request
+from isthmus.engine.server.message import Request
 from isthmus.engine.server.requestinfo import RequestInfo
 from isthmus.engine.store.row import Key
 from isthmus.engine.store.store import Store

@@ -11,7 +11,7 @@ import orjson
 from isthmus.engine.auth.user import User
 from isthmus.engine.server import metrics, upload
 from isthmus.engine.server.context import Server
-from isthmus.engine.server.protocol import Request, Response
+from isthmus.engine.server.message import Request, Response
 from isthmus.engine.server.requestinfo import RequestInfo
 from isthmus.kinds import catalogue
 from isthmus.machinery import accept, discovery, errors, openapi

@@ -2,94 +2,35 @@
 
 Parsing is httptools'. Kept apart from any framework because one place needs client certificates, raw upgrades
 (WebSocket, SPDY) and endless streams at once, at the speed of the bare event loop (docs/decisions/0003-http.md).
+
+Requests of one connection are answered one after the other; pipelined ones wait, and reading stops while they do. What
+cannot be parsed is refused in its turn and ends the connection.
 """
 
 import asyncio
-import http
 import logging
-from collections.abc import Awaitable, Callable
+from collections import deque
+from collections.abc import Callable
 from typing import Any, cast
-from urllib.parse import parse_qsl, unquote
 
 import httptools
+
+from isthmus.engine.server.message import TEXT, Handler, Headers, Request, Response
+from isthmus.engine.server.stream import BUFFER, Stream
 
 log = logging.getLogger(__name__)
 MAX_HEADER_BYTES = 64 * 1024
 MAX_HEADERS = 200
 MAX_BODY_BYTES = 3 * 1024 * 1024  # etcd's and kube-apiserver's limit
-HEADER_SECONDS = 30.0  # to send a request's head, or to stay silent between requests for four times as long
-STREAM_BUFFER = 4 * 1024 * 1024  # a watcher that lets more than this pile up is dropped
-REASONS = {s.value: s.phrase.encode() for s in http.HTTPStatus}
-KEEP, CLOSE = b"", b"connection: close\r\n"
-
-
-class Response:
-    """An answer that is all there."""
-
-    __slots__ = ("body", "content_type", "headers", "status")
-
-    def __init__(
-        self,
-        body: bytes,
-        status: int = 200,
-        content_type: str = "application/json",
-        headers: tuple[tuple[str, str], ...] = (),
-    ) -> None:
-        self.body = body
-        self.status = status
-        self.content_type = content_type
-        self.headers = headers
-
-
-class Request:
-    """One request. `body` is whole, except for streamed uploads, where `chunks` yields it."""
-
-    __slots__ = (
-        "_query",
-        "body",
-        "certificate",
-        "connection",
-        "content_length",
-        "headers",
-        "method",
-        "path",
-        "raw_query",
-    )
-
-    def __init__(self, method: str, target: bytes, headers: dict[str, str], connection: "Connection") -> None:
-        path, _, query = target.partition(b"?")
-        text = path.decode("latin-1")
-        self.method = method
-        self.path = unquote(text) if "%" in text else text
-        self.raw_query = query.decode("latin-1")
-        self.headers = headers
-        self.connection = connection
-        self.certificate: dict[str, Any] | None = connection.certificate
-        self.body = b""
-        self.content_length = int(headers.get("content-length") or -1)
-        self._query: dict[str, str] | None = None
-
-    @property
-    def query(self) -> dict[str, str]:
-        """Query parameters; of a repeated one, the first (as Kubernetes reads them)."""
-        if self._query is None:
-            pairs = parse_qsl(self.raw_query, keep_blank_values=True, max_num_fields=1000) if self.raw_query else []
-            self._query = dict(reversed(pairs))
-        return self._query
-
-    @property
-    def wants_upgrade(self) -> str:
-        """The protocol that the client wants to change to, in lower case; "" if none."""
-        return (
-            self.headers.get("upgrade", "").lower() if "upgrade" in self.headers.get("connection", "").lower() else ""
-        )
-
-
-Handler = Callable[[Request], Awaitable[Response | None]]  # None: the handler answered by itself (stream, upgrade)
+REQUEST_SECONDS = 30.0  # to send a request, from its first byte to its last
+IDLE_SECONDS = 120.0  # between requests; also how long a client may read nothing of its answer
+LARGE = 65536  # bodies from here on are not copied behind their head
+SWEEP_SECONDS = 5.0  # how exactly these times are kept
+FOREVER = float("inf")
 
 
 class Connection(asyncio.Protocol):
-    """One client. Requests are answered one after the other; pipelined ones wait."""
+    """One client."""
 
     def __init__(self, handler: Handler, connections: set["Connection"]) -> None:
         self._handler = handler
@@ -97,20 +38,25 @@ class Connection(asyncio.Protocol):
         self._parser = httptools.HttpRequestParser(self)
         self._target = b""
         self._headers: dict[str, str] = {}
-        self._header_bytes = 0
+        self._header_bytes = self._header_count = 0
         self._body: list[bytes] = []
         self._body_bytes = 0
-        self._waiting: list[Request] = []
+        self._request: Request | None = None  # the one whose body is being read
+        self._waiting: deque[Request | Response] = deque()  # pipelined requests; a Response refuses what came after
+        self._refused = False
         self._task: asyncio.Task[None] | None = None
-        self._timer: asyncio.TimerHandle | None = None
-        self._keep_alive = True
+        self._deadline = FOREVER  # on the loop's clock; `sweep` looks at it, so that a request costs no timer
+        self._unread = 0  # bytes of answers that the client had not taken when the deadline was last passed
         self._drained = asyncio.Event()
         self._drained.set()
-        self._request: Request | None = None
+        self._upgrading = False  # the client's bytes belong to no request until the handler has decided
         self._raw: Callable[[bytes], None] | None = None  # after an upgrade, where the client's bytes go
-        self._raw_early = b""
+        self._early = b""
+        self.answered = False  # whether the current request's answer has begun
         self.closed = asyncio.Event()
         self.certificate: dict[str, Any] | None = None
+        self.user: Any = None  # who the certificate names, once somebody asked; lives as long as the connection
+        self.local = False  # the client is on this machine
         self.transport: asyncio.Transport
 
     # -- asyncio.Protocol ---------------------------------------------------------------------------------------------
@@ -118,18 +64,19 @@ class Connection(asyncio.Protocol):
     def connection_made(self, transport: asyncio.BaseTransport) -> None:
         """A client is there (after the TLS handshake)."""
         self.transport = cast(asyncio.Transport, transport)  # uvloop's TLS transport is one in all but name
-        self.transport.set_write_buffer_limits(high=STREAM_BUFFER // 4)
+        self.transport.set_write_buffer_limits(high=BUFFER // 4)
         tls = transport.get_extra_info("ssl_object")
         self.certificate = tls.getpeercert() if tls else None
+        peer = transport.get_extra_info("peername")
+        self.local = not peer or peer[0].startswith("127.") or peer[0] == "::1"
         self._connections.add(self)
-        self._arm(HEADER_SECONDS)
+        self._deadline = asyncio.get_running_loop().time() + REQUEST_SECONDS
 
     def connection_lost(self, _exc: Exception | None) -> None:
         """The client is gone: whoever works for it stops."""
         self._connections.discard(self)
         self.closed.set()
         self._drained.set()
-        self._disarm()
         if self._task:
             self._task.cancel()
         if self._raw:
@@ -139,17 +86,10 @@ class Connection(asyncio.Protocol):
         """Bytes from the client."""
         if self._raw:
             self._raw(data)
-            return
-        if self._request and self._request.wants_upgrade and self._task:
-            self._raw_early += data
-            return
-        try:
-            self._parser.feed_data(data)
-        except httptools.HttpParserUpgrade as upgrade:
-            self._raw_early += data[upgrade.args[0] :]
-        except httptools.HttpParserError as error:
-            if not self.closed.is_set():
-                self._refuse(400, f"malformed HTTP request: {error}")
+        elif self._upgrading:
+            self._keep_early(data)
+        elif not self._refused:
+            self._feed(data)
 
     def pause_writing(self) -> None:
         """The client reads more slowly than we write."""
@@ -159,12 +99,33 @@ class Connection(asyncio.Protocol):
         """It has caught up."""
         self._drained.set()
 
+    def _feed(self, data: bytes) -> None:
+        try:
+            self._parser.feed_data(data)
+        except httptools.HttpParserUpgrade as upgrade:
+            self._keep_early(data[upgrade.args[0] :])
+        except httptools.HttpParserCallbackError:
+            if not self._refused:
+                raise
+        except httptools.HttpParserError as error:
+            self._refuse(400, f"malformed HTTP request: {error}")
+
+    def _keep_early(self, data: bytes) -> None:
+        """What a client sends before it knows whether the upgrade was granted: little, or it is no client of ours."""
+        self._upgrading = True
+        self._early += data
+        if len(self._early) > MAX_HEADER_BYTES:
+            self.transport.abort()
+
     # -- httptools ----------------------------------------------------------------------------------------------------
 
     def on_message_begin(self) -> None:
         """A request begins."""
-        self._target, self._headers, self._header_bytes = b"", {}, 0
+        self._target, self._headers = b"", {}
+        self._header_bytes = self._header_count = 0
         self._body, self._body_bytes = [], 0
+        if self._task is None:
+            self._deadline = asyncio.get_running_loop().time() + REQUEST_SECONDS
 
     def on_url(self, url: bytes) -> None:
         """(A part of) the target."""
@@ -173,6 +134,7 @@ class Connection(asyncio.Protocol):
 
     def on_header(self, name: bytes, value: bytes) -> None:
         """One header; repeated ones are joined."""
+        self._header_count += 1
         self._count(len(name) + len(value))
         key, text = name.decode("latin-1").lower(), value.decode("latin-1")
         known = self._headers.get(key)
@@ -180,17 +142,17 @@ class Connection(asyncio.Protocol):
 
     def _count(self, size: int) -> None:
         self._header_bytes += size
-        if self._header_bytes > MAX_HEADER_BYTES or len(self._headers) > MAX_HEADERS:
+        if self._header_bytes > MAX_HEADER_BYTES or self._header_count > MAX_HEADERS:
             self._refuse(431, "the request's head is too large")
             raise ValueError("head too large")
 
     def on_headers_complete(self) -> None:
         """The head is whole."""
-        self._disarm()
         method = self._parser.get_method().decode()
-        self._request = Request(method, self._target, self._headers, self)
-        self._keep_alive = self._parser.should_keep_alive()
-        if self._headers.get("expect", "").lower() == "100-continue":
+        self._request = Request(
+            method, self._target, self._headers, self, keep_alive=self._parser.should_keep_alive()
+        )
+        if "expect" in self._headers and self._task is None:
             self.transport.write(b"HTTP/1.1 100 Continue\r\n\r\n")
 
     def on_body(self, body: bytes) -> None:
@@ -203,67 +165,84 @@ class Connection(asyncio.Protocol):
 
     def on_message_complete(self) -> None:
         """The request is whole."""
-        request = self._request
+        request, self._request = self._request, None
         assert request
         request.body = self._body[0] if len(self._body) == 1 else b"".join(self._body)
-        if self._task:
-            self._waiting.append(request)
-            self.transport.pause_reading()
-        else:
-            self._task = asyncio.get_running_loop().create_task(self._answer(request, self._keep_alive))
+        self._body = []
+        self._next(request)
 
     # -- answering ----------------------------------------------------------------------------------------------------
 
-    async def _answer(self, request: Request, keep_alive: bool) -> None:
+    def _refuse(self, status: int, message: str) -> None:
+        """Nothing more can be read from this client; it is told so after the answers that it still waits for."""
+        self._refused = True
+        self._next(Response(message.encode(), status, TEXT))
+
+    def _next(self, item: Request | Response) -> None:
+        if self._task:
+            self._waiting.append(item)
+            self.transport.pause_reading()
+        elif isinstance(item, Response):
+            self._send(item, head_only=False, keep_alive=False)
+        else:
+            self._deadline = FOREVER
+            self._task = asyncio.get_running_loop().create_task(self._answer(item))
+
+    async def _answer(self, request: Request) -> None:
         try:
+            self.answered = False
             response = await self._handler(request)
             if response is not None:
-                self._send(response, request.method == "HEAD", keep_alive)
+                self._send(response, head_only=request.method == "HEAD", keep_alive=request.keep_alive)
+            elif not self._raw and not request.keep_alive:
+                self.transport.close()
+            if not self._drained.is_set():
+                self._deadline = asyncio.get_running_loop().time() + IDLE_SECONDS
+                await self._drained.wait()  # a client that reads nothing gets nothing more
         except asyncio.CancelledError:
             self.transport.abort()
             raise
         finally:
             self._task = None
-        if self._raw or self.transport.is_closing():
-            return
-        if self._waiting:
-            self._task = asyncio.get_running_loop().create_task(self._answer(self._waiting.pop(0), keep_alive))
-            if not self._waiting:
-                self.transport.resume_reading()
-        else:
-            self._arm(HEADER_SECONDS * 4)
+        if not (self._raw or self.transport.is_closing()):
+            self._continue()
 
-    def _send(self, response: Response, head_only: bool, keep_alive: bool) -> None:
-        head = b"HTTP/1.1 %d %b\r\ncontent-type: %b\r\ncontent-length: %d\r\n%b%b\r\n" % (
-            response.status,
-            REASONS.get(response.status, b""),
-            response.content_type.encode("latin-1"),
-            len(response.body),
-            _header_bytes(response.headers) if response.headers else b"",
-            KEEP if keep_alive else CLOSE,
-        )
-        if len(response.body) < 65536 or head_only:
-            self.transport.write(head if head_only else head + response.body)
+    def _continue(self) -> None:
+        """Take up the next request: one that waits, or what came behind an upgrade that was not granted."""
+        if self._waiting:
+            self._next(self._waiting.popleft())
+            if not self._waiting and not self.transport.is_closing():
+                self.transport.resume_reading()
+        elif self._upgrading:
+            self._upgrading, early, self._early = False, self._early, b""
+            self._parser = httptools.HttpRequestParser(self)
+            self._feed(early)
+        if self._task is None:
+            self._deadline = asyncio.get_running_loop().time() + IDLE_SECONDS
+
+    def _send(self, response: Response, *, head_only: bool, keep_alive: bool) -> None:
+        self.answered = True
+        head = response.head(keep_alive=keep_alive)
+        if head_only:
+            self.transport.write(head)
+        elif len(response.body) < LARGE:
+            self.transport.write(head + response.body)
         else:
             self.transport.writelines([head, response.body])
         if not keep_alive:
             self.transport.close()
 
-    def _refuse(self, status: int, message: str) -> None:
-        self._send(Response(message.encode(), status, "text/plain; charset=utf-8"), False, False)
-
-    def start_stream(self, content_type: str, headers: tuple[tuple[str, str], ...] = ()) -> "Stream":
-        """Begin an answer of unknown length (a watch, a log). The handler returns None afterwards."""
-        head = b"HTTP/1.1 200 OK\r\ncontent-type: %b\r\ntransfer-encoding: chunked\r\n%b\r\n"
-        self.transport.write(head % (content_type.encode("latin-1"), _header_bytes(headers)))
-        return Stream(self)
+    def start_stream(self, content_type: str, headers: Headers = (), *, keep_alive: bool = True) -> Stream:
+        """Begin an answer of unknown length (a watch). The handler returns None afterwards."""
+        self.answered = True
+        return Stream(self, content_type, headers, keep_alive=keep_alive)
 
     def take_over(self, receive: Callable[[bytes], None]) -> asyncio.Transport:
         """After this the connection is the caller's: the client's bytes go to `receive`, b"" once it is gone."""
+        self.answered = True
         self._raw = receive
-        self._disarm()
-        if self._raw_early:
-            early, self._raw_early = self._raw_early, b""
+        if self._early:
+            early, self._early = self._early, b""
             receive(early)
         return self.transport
 
@@ -271,54 +250,32 @@ class Connection(asyncio.Protocol):
         """Wait until the client has read most of what was written."""
         await self._drained.wait()
 
-    def _arm(self, seconds: float) -> None:
-        self._disarm()
-        self._timer = asyncio.get_running_loop().call_later(seconds, self.transport.close)
-
-    def _disarm(self) -> None:
-        if self._timer:
-            self._timer.cancel()
-            self._timer = None
-
-
-class Stream:
-    """The body of a chunked answer."""
-
-    __slots__ = ("_connection", "_transport")
-
-    def __init__(self, connection: Connection) -> None:
-        self._connection = connection
-        self._transport = connection.transport
-
     @property
-    def overrun(self) -> bool:
-        """The client reads so slowly that it should be dropped."""
-        return self._transport.get_write_buffer_size() > STREAM_BUFFER
+    def idle(self) -> bool:
+        """Whether no request is being answered."""
+        return self._task is None
 
-    def write(self, data: bytes) -> None:
-        """Send one chunk."""
-        if data and not self._transport.is_closing():
-            self._transport.write(b"%x\r\n%b\r\n" % (len(data), data))
+    # -- time ---------------------------------------------------------------------------------------------------------
 
-    def write_chunks(self, framed: bytes) -> None:
-        """Send chunks that are framed already (a watch event is framed once for all its watchers)."""
-        if not self._transport.is_closing():
-            self._transport.write(framed)
-
-    def close(self) -> None:
-        """End the answer; the connection can take the next request."""
-        if not self._transport.is_closing():
-            self._transport.write(b"0\r\n\r\n")
-
-    def abort(self) -> None:
-        """Break the connection, so that the client sees an answer cut short."""
-        self._transport.abort()
-
-    async def drained(self) -> None:
-        """Wait until the client has caught up."""
-        await self._connection.drained()
+    def expire(self, now: float) -> None:
+        """End the connection if its time is over. A client that still reads its answer, however slowly, gets more."""
+        if now < self._deadline:
+            return
+        unread = self.transport.get_write_buffer_size()
+        if not unread:
+            self.transport.close()
+        elif self._unread and unread >= self._unread:
+            self.transport.abort()
+        else:
+            self._unread = unread
+            self._deadline = now + IDLE_SECONDS
 
 
-def _header_bytes(headers: tuple[tuple[str, str], ...]) -> bytes:
-    lines = [f"{k}: {v}\r\n".encode("latin-1", "replace") for k, v in headers if "\r" not in v and "\n" not in v]
-    return b"".join(lines)
+async def sweep(connections: set[Connection]) -> None:
+    """Keep every connection's deadlines, for as long as the server runs."""
+    loop = asyncio.get_running_loop()
+    while True:
+        await asyncio.sleep(SWEEP_SECONDS)
+        now = loop.time()
+        for connection in tuple(connections):
+            connection.expire(now)

@@ -5,7 +5,7 @@ Kubernetes paths are parsed, not routed (apiserver, pkg/endpoints/request/reques
 
 from dataclasses import dataclass
 
-from isthmus.engine.server.protocol import Request
+from isthmus.engine.server.message import Request
 from isthmus.machinery import fields
 
 VERBS = {"GET": "get", "HEAD": "get", "POST": "create", "PUT": "update", "PATCH": "patch", "DELETE": "delete"}

@@ -8,7 +8,7 @@ import orjson
 from isthmus.engine.auth.user import User
 from isthmus.engine.server.context import Call
 from isthmus.engine.server.handlers import body
-from isthmus.engine.server.protocol import Response
+from isthmus.engine.server.message import Response
 from isthmus.machinery import errors, rbac
 
 Object = dict[str, Any]

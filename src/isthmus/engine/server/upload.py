@@ -2,7 +2,7 @@
 
 from isthmus.engine.auth.user import User
 from isthmus.engine.server.context import Server
-from isthmus.engine.server.protocol import Request, Response
+from isthmus.engine.server.message import Request, Response
 from isthmus.machinery import errors
 
 PREFIX = "/v1beta1/upload"

@@ -6,8 +6,9 @@ root and without installing anything; the same inputs are built once and then ta
 """
 
 import asyncio
+import contextlib
 import importlib.resources
-import io
+import os
 import re
 import shutil
 import sys
@@ -20,22 +21,29 @@ from isthmus.importer.appliance import elf, image, packages
 
 PROGRAMS = {"lvm2": "sbin/lvm", "util-linux": "sbin/blkid"}
 LABELLER = ("attr", "usr/bin/setfattr")
-MODULES = ("virtio_pci", "virtio_blk", "virtio_scsi", "sd_mod", "ext4", "xfs", "btrfs", "vfat", "nls_cp437", "nls_ascii",
-           "nls_utf8", "nls_iso8859_1", "dm_mod", "dm_snapshot", "dm_thin_pool", "dm_mirror")  # fmt: skip
+MODULES = (
+    "virtio_pci", "virtio_blk", "virtio_scsi", "sd_mod", "ext4", "xfs", "btrfs", "vfat", "nls_cp437", "nls_ascii",
+    "nls_utf8", "nls_iso8859_1", "dm_mod", "dm_snapshot", "dm_thin_pool", "dm_mirror",
+)  # fmt: skip
 
 
 async def build(out: Path) -> str:
     """Write the appliance's archive to `out`; the manifest's digest. Raises CommandError, ElfError."""
     kernel, initrd = await build_boot_files()
-    members = [
-        ociarchive.Member(image.KERNEL_PATH.lstrip("/"), kernel.open("rb"), kernel.stat().st_size),
-        ociarchive.Member(image.INITRD_PATH.lstrip("/"), initrd.open("rb"), initrd.stat().st_size),
-    ]
     about = ociarchive.Image(image.REFERENCE, {"org.opencontainers.image.title": "Isthmus conversion appliance"})
-    with tempfile.TemporaryFile(dir=out.parent) as scratch, tempfile.NamedTemporaryFile(dir=out.parent) as draft:
-        digest = ociarchive.write(draft, about, members, scratch)
-        draft.flush()
-        shutil.copyfile(draft.name, out)
+    draft = out.with_name(f".{os.getpid()}-{out.name}")
+    try:
+        with contextlib.ExitStack() as stack:
+            members = [
+                ociarchive.Member(name.lstrip("/"), stack.enter_context(file.open("rb")), file.stat().st_size)
+                for name, file in ((image.KERNEL_PATH, kernel), (image.INITRD_PATH, initrd))
+            ]
+            archive = stack.enter_context(draft.open("wb"))
+            scratch = stack.enter_context(tempfile.TemporaryFile(dir=out.parent))
+            digest = ociarchive.write(archive, about, members, scratch)
+        draft.replace(out)
+    finally:
+        draft.unlink(missing_ok=True)
     return digest
 
 
@@ -45,7 +53,8 @@ async def build_boot_files() -> tuple[Path, Path]:
     dynamic = (*PROGRAMS, LABELLER[0])
     names = sorted({kernel_package, "busybox-static", *dynamic, *await packages.find_libraries(dynamic)})
     inputs = await packages.resolve(names)
-    recipe = (Path(__file__).read_bytes(), *(data for _, data in _scripts()))
+    sources = (Path(module.__file__).read_bytes() for module in (sys.modules[__name__], elf, cpio) if module.__file__)
+    recipe = (*sources, *(data for _, data in _scripts()))
     place = packages.cache_root() / f"appliance-{packages.key(repr(sorted(inputs.items())), *recipe)}"
     if not place.exists():
         async with packages.unpacked(names) as root:
@@ -94,7 +103,7 @@ def module_entries(tree: Path, wanted: tuple[str, ...]) -> Iterator[cpio.Entry]:
     """The modules and /modules/order: lines "NAME NEEDS..." with the needs in the order of loading."""
     available = {module_name(path): path for path in sorted(tree.rglob("*.ko"))}
     order = dict(module_order({name: path.read_bytes() for name, path in available.items()}, wanted))
-    for name in sorted({name for name, needs in order.items() for name in (name, *needs)}):
+    for name in sorted(order.keys() | {need for needs in order.values() for need in needs}):
         yield cpio.file(f"modules/{name}.ko", available[name].read_bytes())
     lines = [" ".join((name, *needs)) for name, needs in order.items()]
     yield cpio.file("modules/order", ("\n".join(lines) + "\n").encode())

@@ -32,8 +32,11 @@ class Outcome(StrEnum):
 
 @dataclass(frozen=True, slots=True)
 class Plan:
-    """What must be found. `addresses`: interface -> static addresses ("192.0.2.7" or with /prefix); DHCP is not planned,
-    as the isolated network has no server. `virtio` is false for compatibility mode, `kernel` empty when not known."""
+    """What must be found.
+
+    `addresses`: interface -> static addresses ("192.0.2.7" or with /prefix); an address by DHCP is not planned, as the
+    isolated network has no server. `virtio` is false for compatibility mode, `kernel` empty when not known.
+    """
 
     addresses: Mapping[str, Sequence[str]] = field(default_factory=dict)
     kernel: str = ""
@@ -77,7 +80,7 @@ def judge(console: str, plan: Plan, seconds: float, agent: Agent | None = None, 
         _firmware(text),
         _kernel(text, plan, told, agent),
         _root(text, plan, told),
-        _up(text, agent),
+        _up(text, told, agent),
         _addresses(plan, told, agent),
         _units(told),
     )
@@ -146,9 +149,11 @@ def _root(text: str, plan: Plan, told: dict[str, Any]) -> Check:
     return _waiting("root")
 
 
-def _up(text: str, agent: Agent) -> Check:
+def _up(text: str, told: dict[str, Any], agent: Agent) -> Check:
     if agent.connected:
         return _passed("up", "the guest agent answers")
+    if told:
+        return _passed("up", "the guest says that it has booted")
     found = texts.LOGIN.search(text)
     if found is None:
         return _waiting("up")
@@ -177,7 +182,10 @@ def _addresses(plan: Plan, told: dict[str, Any], agent: Agent) -> Check:
 
 
 def _same(planned: str, found: str) -> bool:
-    return planned == found or planned.split("/")[0] == found.split("/")[0] and ("/" not in planned or "/" not in found)
+    """Prefixes count where both have one."""
+    if "/" in planned and "/" in found:
+        return planned == found
+    return planned.split("/")[0] == found.split("/")[0]
 
 
 def _units(told: dict[str, Any]) -> Check:

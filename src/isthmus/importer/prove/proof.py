@@ -1,8 +1,8 @@
-"""The manifests of a boot proof: a VMI on copy-on-write overlays of the converted disks, in a network without a way out.
+"""The manifests of a boot proof: a VMI on copy-on-write overlays of the converted disks, in a network of its own.
 
-KubeVirt's `ephemeral` volumes keep the claims untouched. The network is a Linux bridge of the proof's own with no uplink
-(a NetworkAttachmentDefinition for the CNI plugin `bridge`): the link is up, so that static addresses come up, but nobody
-else is there, least of all the source that still runs with the same addresses.
+KubeVirt's `ephemeral` volumes keep the claims untouched. The network is a Linux bridge of the proof's own, without an
+uplink (a NetworkAttachmentDefinition for the CNI plugin `bridge`): the link is up, so that static addresses come up,
+but nobody else is there, least of all the source that still runs with the same addresses.
 """
 
 import copy

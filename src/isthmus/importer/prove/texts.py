@@ -16,7 +16,11 @@ def _p(pattern: str) -> re.Pattern[str]:
     return re.compile(pattern, re.MULTILINE)
 
 
-FIRMWARE = (_p(r"SeaBIOS \(version[^)]*\)"), _p(r"Booting from Hard Disk"), _p(r"BdsDxe: (?:loading|starting) Boot\w+.*"))
+FIRMWARE = (
+    _p(r"SeaBIOS \(version[^)]*\)"),
+    _p(r"Booting from Hard Disk"),
+    _p(r"BdsDxe: (?:loading|starting) Boot\w+.*"),
+)
 BOOT_LOADER = (_p(r"GRUB loading.*"), _p(r"Welcome to GRUB!"), _p(r"Booting `[^']*'"), _p(r"Loading Linux \S+"))
 KERNEL = (
     _p(r"Linux version \S+"),
@@ -44,24 +48,33 @@ class Failure:
     reason: str
 
 
+_NO_DISK = "the firmware found no disk that it could boot from"
+_NO_ROOT = "the kernel did not find the root disk: its initramfs lacks the driver, or the root's name has changed"
+_DRACUT = "the initramfs (dracut) could not find or mount the root file system"
+_EMERGENCY = "systemd gave up and opened emergency mode: a file system in fstab could not be mounted"
+
 FAILURES = (
-    Failure(_p(r"No bootable device"), "the firmware found no disk that it could boot from"),
-    Failure(_p(r"BdsDxe: (?:failed to load|No bootable option)"), "the firmware found no disk that it could boot from"),
-    Failure(_p(r"Shell> *$"), "the firmware found nothing to boot and opened its own shell"),
+    Failure(_p(r"No bootable device"), _NO_DISK),
+    Failure(_p(r"Boot failed: not a bootable disk[\s\S]*No bootable"), _NO_DISK),
+    Failure(_p(r"BdsDxe: No bootable option"), _NO_DISK),
+    Failure(_p(r"^(?:UEFI Interactive )?Shell> *$"), "the firmware found nothing to boot and opened its own shell"),
     Failure(_p(r"^grub rescue>"), "GRUB did not find its files (grub rescue)"),
-    Failure(_p(r"^grub> "), "GRUB found no configuration (grub prompt)"),
-    Failure(_p(r"error: (?:disk|no such device|unknown filesystem|file) .*not found"), "GRUB did not find what it should load"),
-    Failure(_p(r"Gave up waiting for root file system device"), "the kernel did not find the root disk: its initramfs lacks the driver, or the root's name has changed"),
-    Failure(_p(r"ALERT!\s+\S+ does not exist"), "the kernel did not find the root disk: its initramfs lacks the driver, or the root's name has changed"),
-    Failure(_p(r"Entering emergency mode\. Exit the shell|dracut-initqueue.*timeout.*(?:starting timeout scripts)?.*\n.*Could not boot"), "the initramfs (dracut) could not find or mount the root file system"),
-    Failure(_p(r"Warning: /dev/\S+ does not exist"), "the initramfs (dracut) could not find the root file system"),
+    Failure(_p(r"^grub>"), "GRUB found no configuration (grub prompt)"),
+    Failure(
+        _p(r"^error: .*(?:not found|no such|unknown filesystem)[\s\S]*Press any key"), "GRUB did not find what to load"
+    ),
+    Failure(_p(r"Gave up waiting for (?:root file system|root) device"), _NO_ROOT),
+    Failure(_p(r"ALERT!\s+\S+ does not exist"), _NO_ROOT),
+    Failure(_p(r"dracut-initqueue\S*: Warning: Could not boot"), _DRACUT),
+    Failure(_p(r"Warning: /dev/\S+ does not exist"), _DRACUT),
+    Failure(_p(r"^dracut:/#"), _DRACUT),
     Failure(_p(r"^\(initramfs\)"), "the initramfs gave up and opened a shell"),
     Failure(_p(r"VFS: Unable to mount root fs"), "the kernel could not mount the root file system"),
-    Failure(_p(r"Kernel panic - not syncing: ?.*"), "the kernel panicked"),
-    Failure(_p(r"You are in emergency mode"), "systemd gave up and opened emergency mode: a file system in fstab could not be mounted"),
-    Failure(_p(r"Give root password for maintenance|Press Enter for maintenance"), "the system gave up and asks for maintenance"),
+    Failure(_p(r"Kernel panic - not syncing"), "the kernel panicked"),
+    Failure(_p(r"You are in emergency mode|Entering emergency mode"), _EMERGENCY),
+    Failure(_p(r"Give root password for maintenance|Press Enter for maintenance"), _EMERGENCY),
     Failure(_p(r"INACCESSIBLE_BOOT_DEVICE|STOP: 0x0000007[Bb]"), "Windows has no driver for the disk (0x7B)"),
-)  # fmt: skip
+)
 
 
 def find_failure(text: str) -> Failure | None:

@@ -43,7 +43,10 @@ class Package(Protocol):
     name: str
     envelope: ovf.Envelope
     ledger: Ledger
-    signed: bool
+
+    @property
+    def signed(self) -> bool:
+        """Whether it has a certificate (which is not checked); in a pipe, as far as it was read."""
 
     def walk(self, files: Sequence[FileReference]) -> Iterator[tuple[FileReference, Content]]:
         """The files wanted, each once, in the order in which this package can give them. Raises SourceError."""
@@ -95,8 +98,8 @@ class SeekablePackage:
         return Content(
             reference.href,
             file.size,
-            lambda: _inflated(reference, self.ledger.watch(reference.href, _whole(file))),
-            random=file if not reference.compression and getattr(file, "ranges", True) else None,
+            lambda: _inflated(reference, self.ledger.watch(reference.href, file.whole())),
+            random=file if file.ranges and not reference.compression else None,
             sibling=lambda name: self._content(FileReference(name, name)),
         )
 
@@ -106,12 +109,7 @@ class SeekablePackage:
                 "it is cut into chunks but its size is not stated", source=self.name, member=reference.href
             )
         names = [f"{reference.href}.{i:09d}" for i in range(-(-reference.size // (reference.chunk_size or 1)))]
-        return streams.Joined(self.ledger.watch(name, _whole(self._open(name))) for name in names)
-
-
-def _whole(file: RandomFile) -> Stream:
-    whole: Callable[[], Stream] | None = getattr(file, "whole", None)
-    return whole() if whole else file.stream()
+        return streams.Joined(self.ledger.watch(name, self._open(name).whole()) for name in names)
 
 
 def _inflated(reference: FileReference, stream: Stream) -> Stream:
@@ -145,7 +143,7 @@ def open_seekable(name: str, find: Find, descriptor: str) -> SeekablePackage:
     def read(member: str) -> bytes | None:
         with blamed_on(name, member):
             file = find(member)
-            return None if file is None else streams.read_all(_whole(file), MOST_TEXT, "the file")
+            return None if file is None else streams.read_all(file.whole(), MOST_TEXT, "the file")
 
     if (text := read(f"{stem}.mf")) is not None:
         ledger.expected = read_manifest(name, f"{stem}.mf", text)

@@ -36,6 +36,13 @@ class RandomFile(Protocol):
     def size(self) -> int:
         """Bytes."""
 
+    @property
+    def ranges(self) -> bool:
+        """Whether `read_at` and `stream` really work: a server may refuse. `whole` always does, but maybe only once."""
+
+    def whole(self) -> Stream:
+        """All of it."""
+
     def read_at(self, offset: int, size: int) -> bytes:
         """`size` bytes, fewer only at the end of the file."""
 
@@ -56,6 +63,11 @@ class LocalFile:
             os.close(self._fd)
             raise OSError(f"{path.name} is no plain file")
         self.size = os.fstat(self._fd).st_size
+        self.ranges = True
+
+    def whole(self) -> Stream:
+        """See RandomFile."""
+        return self.stream()
 
     def read_at(self, offset: int, size: int) -> bytes:
         """See RandomFile."""
@@ -80,6 +92,11 @@ class Window:
     archive: RandomFile
     offset: int
     size: int
+    ranges: bool = True
+
+    def whole(self) -> Stream:
+        """See RandomFile."""
+        return self.stream()
 
     def read_at(self, offset: int, size: int) -> bytes:
         """See RandomFile."""

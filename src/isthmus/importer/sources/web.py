@@ -5,6 +5,7 @@ up again where it was, if the server serves ranges and the file is still the sam
 """
 
 import http.client
+import os
 import re
 import ssl
 import time
@@ -51,7 +52,10 @@ class Address:
 
 
 def parse_address(text: str) -> Address:
-    """An http or https URL; user and password in it become Basic authorization. Raises SourceError."""
+    """An http or https URL. User and password in it, or in the environment, are for Basic authorization.
+
+    Raises SourceError.
+    """
     try:
         url = urlsplit(text)
         host, port = url.hostname, url.port
@@ -60,8 +64,11 @@ def parse_address(text: str) -> Address:
     if url.scheme not in ("http", "https") or not host:
         raise SourceError("only http and https URLs can be read", source=text.rpartition("@")[2])
     headers = {}
-    if url.username:
-        pair = f"{unquote(url.username)}:{unquote(url.password or '')}"
+    user, password = unquote(url.username or ""), unquote(url.password or "")
+    if not user:
+        user, password = os.environ.get("ISTHMUS_SOURCE_USER", ""), os.environ.get("ISTHMUS_SOURCE_PASSWORD", "")
+    if user:
+        pair = f"{user}:{password}"
         headers["Authorization"] = "Basic " + b64encode(pair.encode()).decode()
     bare = f"[{host}]" if ":" in host else host
     return Address(url._replace(netloc=f"{bare}:{port}" if port else bare, fragment=""), headers)

@@ -1,7 +1,9 @@
 """`python -m isthmus.importer.worker`: the entry point of a worker Pod. See `isthmus.importer.worker`.
 
 Exit codes: 0 done; 2 the input is bad (the message is on stderr); 1 anything else.
-Environment: ISTHMUS_VOLUMES, a JSON object of volume name -> path; KUBECONFIG, for `--import`.
+Environment: ISTHMUS_VOLUMES, a JSON object of volume name -> path; ISTHMUS_SOURCE_USER and ISTHMUS_SOURCE_PASSWORD for
+a URL that has none itself; SSL_CERT_FILE, the certificates to trust its server by; KUBECONFIG for `--import` (a Pod on
+a cluster uses its service account).
 """
 
 import os
@@ -12,7 +14,9 @@ from pathlib import Path
 import click
 import orjson
 
+from isthmus.codec.manifest import Digest
 from isthmus.importer.sources import opening
+from isthmus.importer.sources.checked import parse_checksum
 from isthmus.importer.sources.errors import SourceError
 from isthmus.importer.sources.machine import Machine
 from isthmus.importer.sources.package import Package
@@ -51,20 +55,31 @@ def inspect(source: str, deadline: float | None) -> None:
 @_deadline
 @click.option("--machine", default="", help="Which machine of the package, if it has several.")
 @click.option("--disk", "disks", multiple=True, required=True, metavar="DISK=VOLUME[:BYTES]", help="Repeat per disk.")
+@click.option("--checksum", metavar="ALGORITHM:HEX", help="What the source file must hash to, e.g. sha256:…")
 @click.option("--import", "reference", metavar="NAMESPACE/NAME", help="Keep this VirtualMachineImport's status.")
-def transfer(source: str, deadline: float | None, machine: str, disks: Sequence[str], reference: str | None) -> None:
+def transfer(
+    source: str, deadline: float | None, machine: str, disks: Sequence[str], checksum: str | None, reference: str | None
+) -> None:
     """Stream disks into volumes."""
+    digest = _checksum(checksum)
     assignments = _assignments(disks)
     progress = _audience(reference)
     try:
         with interrupt.interruptible(deadline):
-            package = opening.open_package(source)
+            package = opening.open_package(source, digest)
             try:
                 Transfer(package, _find_machine(package, machine).disks, assignments, progress).run()
             finally:
                 package.close()
     finally:
         progress.close()
+
+
+def _checksum(text: str | None) -> Digest | None:
+    try:
+        return parse_checksum(text) if text else None
+    except ValueError as error:
+        raise click.UsageError(str(error)) from error
 
 
 def _find_machine(package: Package, name: str) -> Machine:
@@ -97,10 +112,10 @@ def _audience(reference: str | None) -> Progress:
     if reference is None:
         return JsonLines()
     namespace, _, name = reference.partition("/")
+    if not namespace or not name:
+        raise click.UsageError("--import takes NAMESPACE/NAME")
     kubeconfig = os.environ.get("KUBECONFIG")
-    if not namespace or not name or not kubeconfig:
-        raise click.UsageError("--import takes NAMESPACE/NAME, and KUBECONFIG must be set")
-    return Several(JsonLines(), Status(Path(kubeconfig), namespace, name))
+    return Several(JsonLines(), Status(Path(kubeconfig) if kubeconfig else None, namespace, name))
 
 
 def run() -> int:

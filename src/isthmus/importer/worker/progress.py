@@ -8,8 +8,8 @@ import asyncio
 import sys
 import threading
 import time
-from collections.abc import Callable
-from contextlib import AsyncExitStack
+from collections.abc import Callable, Iterator
+from contextlib import AsyncExitStack, contextmanager
 from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any, Protocol
@@ -116,14 +116,14 @@ class Status:
     Only the newest snapshot counts: what a slow server does not take in time is never sent.
     """
 
-    def __init__(self, kubeconfig: Path, namespace: str, name: str) -> None:
+    def __init__(self, kubeconfig: Path | None, namespace: str, name: str) -> None:
         self._kubeconfig = kubeconfig
         self._namespace = namespace
         self._name = name
         self._newest: Snapshot | None = None
         self._changed = threading.Event()
         self._closed = False
-        self._thread = threading.Thread(target=lambda: asyncio.run(self._run()), name="status", daemon=True)
+        self._thread = threading.Thread(target=self._run_told, name="status", daemon=True)
         self._thread.start()
 
     def report(self, snapshot: Snapshot) -> None:
@@ -147,13 +147,22 @@ class Status:
                 await asyncio.to_thread(self._changed.wait)
                 self._changed.clear()
                 snapshot, self._newest = self._newest, None
-                if snapshot is None:
-                    continue
-                try:
+                if snapshot is not None:
                     body = {"status": {"transfer": snapshot.as_dict()}}
-                    await client.patch(resources.IMPORTS, self._name, body, self._namespace, subresource="status")
-                except Exception as error:  # noqa: BLE001 - see Progress: told, never raised
-                    sys.stderr.write(f"status of {self._namespace}/{self._name} not written: {error}\n")
+                    with self._told():
+                        await client.patch(resources.IMPORTS, self._name, body, self._namespace, subresource="status")
+
+    def _run_told(self) -> None:
+        with self._told():
+            asyncio.run(self._run())
+
+    @contextmanager
+    def _told(self) -> Iterator[None]:
+        """See Progress: told, never raised."""
+        try:
+            yield
+        except Exception as error:  # noqa: BLE001
+            sys.stderr.write(f"status of {self._namespace}/{self._name} not written: {error}\n")
 
 
 class Several:

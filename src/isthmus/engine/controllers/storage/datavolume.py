@@ -1,8 +1,8 @@
 """DataVolume -> a claim, and a worker Pod that fills it; phase, conditions and progress on the way.
 
 `datavolumeplan` builds the objects, `datavolumestatus` the status; this module reads and writes. An upload has no
-worker: the node's agent takes the stream, and whoever carries it sets the claim's annotation storage.pod.phase to
-Succeeded. A worker that fails is started again, later each time, its last words in the condition Running.
+worker: `upload` says when the claim takes it. A worker that fails is started again, later each time, its last words in
+the condition Running.
 """
 
 import time
@@ -93,12 +93,7 @@ class DataVolumeController:
         classes = {c["metadata"]["name"]: c for c in self.cluster.informer(STORAGECLASSES).list()}
         waits = datavolumestatus.waits_for_consumer(claim, classes, self.cluster.informer(NODES).list())
         view = View(volume, source, claim, waits_for_consumer=waits)
-        if not view.bound:
-            await self._write(view)
-            return None
-        if source.kind == "upload":
-            return await self._await_upload(view)
-        if not source.has_worker:
+        if not view.bound or not source.has_worker:
             await self._write(view)
             return None
         return await self._work(view, source, claim, origin)
@@ -127,14 +122,6 @@ class DataVolumeController:
         for node in self.cluster.informer(NODES).list():
             if (node["metadata"].get("labels") or {}).get(binding.HOSTNAME) in hosts:
                 return str(node["metadata"]["name"])
-        return None
-
-    async def _await_upload(self, view: View) -> float | None:
-        claim = view.claim
-        if claim is not None and annotation(claim, datavolumeplan.POD_READY) != "true":
-            annotations = {datavolumeplan.POD_READY: "true", datavolumeplan.POD_PHASE: "Running"}
-            claim = await self.cluster.patch(PVCS, claim, {"metadata": {"annotations": annotations}})
-        await self._write(View(view.volume, view.source, claim))
         return None
 
     # The worker

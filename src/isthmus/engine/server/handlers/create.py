@@ -3,7 +3,7 @@
 from isthmus.engine.server import representation
 from isthmus.engine.server.context import Call
 from isthmus.engine.server.handlers import body
-from isthmus.engine.server.protocol import Response
+from isthmus.engine.server.message import Response
 
 
 async def create(call: Call) -> Response:

@@ -7,7 +7,7 @@ import orjson
 from isthmus.engine.registry.selection import Selection
 from isthmus.engine.server.context import Call
 from isthmus.engine.server.handlers import body
-from isthmus.engine.server.protocol import Response
+from isthmus.engine.server.message import Response
 from isthmus.machinery import errors
 
 Object = dict[str, Any]

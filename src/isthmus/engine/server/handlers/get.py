@@ -9,7 +9,7 @@ from isthmus.engine.registry.selection import Selection
 from isthmus.engine.server import representation
 from isthmus.engine.server.context import Call
 from isthmus.engine.server.handlers.resourceversion import read_revision
-from isthmus.engine.server.protocol import Response
+from isthmus.engine.server.message import Response
 from isthmus.engine.store.row import Row
 from isthmus.engine.store.store import CompactedError
 from isthmus.machinery import errors

@@ -7,7 +7,7 @@ from isthmus.engine.registry.write import WriteContext
 from isthmus.engine.server import representation
 from isthmus.engine.server.context import Call
 from isthmus.engine.server.handlers import body
-from isthmus.engine.server.protocol import Response
+from isthmus.engine.server.message import Response
 from isthmus.lib import clock
 from isthmus.machinery import decode, errors, jsonpatch, mergepatch, serversideapply, strategicpatch
 

@@ -13,7 +13,8 @@ from isthmus.engine.registry.selection import Selection
 from isthmus.engine.server import representation
 from isthmus.engine.server.context import Call
 from isthmus.engine.server.handlers import resourceversion
-from isthmus.engine.server.protocol import Response, Stream
+from isthmus.engine.server.message import Response
+from isthmus.engine.server.stream import Stream
 from isthmus.engine.store.row import Change, Row
 from isthmus.engine.store.store import CompactedError
 from isthmus.machinery import errors

@@ -5,7 +5,7 @@ Called by `app`; a row's function takes a `Call` like any verb's handler.
 
 from isthmus.engine.server.context import Call
 from isthmus.engine.server.handlers import get, patch, update
-from isthmus.engine.server.protocol import Response
+from isthmus.engine.server.message import Response
 from isthmus.engine.server.subresources import kubevirt, namespaces, pods, scale, serviceaccounts
 from isthmus.engine.server.subresources.handler import Handler, Table
 from isthmus.machinery import errors

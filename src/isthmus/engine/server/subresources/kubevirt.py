@@ -14,7 +14,7 @@ from isthmus.engine.registry.write import WriteContext
 from isthmus.engine.server import agent
 from isthmus.engine.server.context import Call
 from isthmus.engine.server.handlers import body
-from isthmus.engine.server.protocol import Response
+from isthmus.engine.server.message import Response
 from isthmus.engine.server.subresources.handler import Table
 from isthmus.machinery import errors
 

@@ -7,7 +7,7 @@ import orjson
 from isthmus.engine.server import agent
 from isthmus.engine.server.context import Call
 from isthmus.engine.server.handlers import body
-from isthmus.engine.server.protocol import Response
+from isthmus.engine.server.message import Response
 from isthmus.engine.server.subresources.handler import Table
 from isthmus.lib import clock
 from isthmus.machinery import errors

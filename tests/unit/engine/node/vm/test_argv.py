@@ -3,6 +3,7 @@
 `UPDATE_GOLDEN=1 pytest ...` writes the .argv files anew; read the difference before you commit it.
 """
 
+import itertools
 import os
 from pathlib import Path
 
@@ -80,7 +81,7 @@ def minimal(**domain):
 
 
 def options(arguments, name):
-    return [value for flag, value in zip(arguments, arguments[1:], strict=False) if flag == name]
+    return [value for flag, value in itertools.pairwise(arguments) if flag == name]
 
 
 def test_text_from_a_manifest_cannot_add_options():

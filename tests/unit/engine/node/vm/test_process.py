@@ -11,7 +11,12 @@ from isthmus.engine.node.vm.errors import ProcessError
 from isthmus.engine.node.vm.machine import Sockets
 from isthmus.engine.node.vm.process import Exit
 
-SLEEP = "import sys, time; open(sys.argv[1], 'w').write(str(__import__('os').getpid())); open('qmp.sock', 'w'); time.sleep(60)"
+SLEEP = """
+import os, sys, time
+open(sys.argv[1], "w").write(str(os.getpid()))
+open("qmp.sock", "w")
+time.sleep(60)
+"""
 
 
 @pytest.fixture

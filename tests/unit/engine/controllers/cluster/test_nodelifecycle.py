@@ -1,0 +1,50 @@
+"""Nodes that fall silent."""
+
+from isthmus.engine.controllers.cluster import kubevirt, namespace, nodelifecycle
+from isthmus.lib import clock
+from isthmus.machinery import conditions
+
+NOW = "2026-01-01T00:00:00Z"
+
+
+def node(ready="True", taints=()):
+    found = [conditions.build("Ready", ready), conditions.build("MemoryPressure", False)]
+    metadata = {"name": "n", "creationTimestamp": clock.timestamp(100)}
+    return {"metadata": metadata, "spec": {"taints": list(taints)}, "status": {"conditions": found}}
+
+
+def test_silence_counts_from_the_lease_or_from_birth():
+    lease = {"spec": {"renewTime": clock.micro_timestamp(150)}}
+    assert nodelifecycle.silence(node(), lease, 160) == 10
+    assert nodelifecycle.silence(node(), None, 160) == 60
+
+
+def test_everything_that_the_node_said_becomes_unknown_once():
+    status = nodelifecycle.unknown_status(node(), NOW)
+    assert {c["type"]: c["status"] for c in status["conditions"]} == {"Ready": "Unknown", "MemoryPressure": "Unknown"}
+    assert nodelifecycle.unknown_status(node("Unknown"), NOW) is None
+
+
+def test_our_taints_come_and_go_and_others_stay():
+    other = {"key": "dedicated", "effect": "NoSchedule"}
+    unreachable = {"key": nodelifecycle.UNREACHABLE, "effect": "NoSchedule"}
+    assert nodelifecycle.wanted_taints(node(taints=[other]), reachable=False) == [other, unreachable]
+    assert nodelifecycle.wanted_taints(node(taints=[other, unreachable]), reachable=True) == [other]
+    assert nodelifecycle.wanted_taints(node("False"), reachable=True)[0]["key"] == nodelifecycle.NOT_READY
+
+
+def test_what_keeps_a_namespace_is_told_in_kubernetes_words():
+    remaining = namespace.Remaining({"pods": 2}, {"example.com/x": 1})
+    content, finalizers = namespace.content_conditions(remaining, [], NOW)
+    assert content["message"] == "Some resources are remaining: pods has 2 resource instances"
+    assert finalizers["message"].endswith("example.com/x in 1 resource instances")
+    cleared = namespace.content_conditions(namespace.Remaining({}, {}), [content, finalizers], NOW)
+    assert [c["status"] for c in cleared] == ["False", "False"]
+
+
+def test_kubevirt_is_available_and_its_status_settles():
+    body = kubevirt.build_kubevirt()
+    body["status"] = kubevirt.build_status(body, NOW)
+    assert body["status"]["phase"] == "Deployed"
+    assert conditions.is_true(body, "Available")
+    assert kubevirt.build_status(body, "2027-01-01T00:00:00Z") == body["status"]
