@@ -20,10 +20,11 @@ from pathlib import Path
 ROOT = Path(__file__).resolve().parents[2]
 sys.path[:0] = [str(ROOT), str(ROOT / "src")]
 
+from tests.guests import legacy, machine  # noqa: E402
+
 from isthmus.importer.appliance import build as appliance  # noqa: E402
 from isthmus.importer.convert import events, plan, virtv2v  # noqa: E402
 from isthmus.importer.prove import judge  # noqa: E402
-from tests.guests import legacy, machine  # noqa: E402
 
 MAC = "00:50:56:9a:00:01"
 TARGET_RATIO = 10
@@ -72,7 +73,9 @@ async def prove(disk: Path) -> str:
             await guest.read(1)
             verdict = judge.judge(guest.text, expected, guest.seconds, ended=guest.ended)
             if verdict.outcome is not judge.Outcome.RUNNING or guest.seconds > BOOT_SECONDS:
-                return f"{verdict.outcome} after {guest.seconds:.0f} s" + (f" ({verdict.reason})" if verdict.reason else "")
+                return f"{verdict.outcome} after {guest.seconds:.0f} s" + (
+                    f" ({verdict.reason})" if verdict.reason else ""
+                )
 
 
 async def measure(runs: int, *, with_proof: bool) -> list[Row]:
@@ -92,7 +95,9 @@ async def measure(runs: int, *, with_proof: bool) -> list[Row]:
 
 def table(rows: list[Row]) -> str:
     lines = [f"{'converter':<20} {'best s':>8} {'median s':>9}  boots on virtio"]
-    lines += [f"{row.converter:<20} {row.best:>8.2f} {statistics.median(row.seconds):>9.2f}  {row.boots}" for row in rows]
+    lines += [
+        f"{row.converter:<20} {row.best:>8.2f} {statistics.median(row.seconds):>9.2f}  {row.boots}" for row in rows
+    ]
     ratio = rows[1].best / rows[0].best
     lines.append(f"ours is {ratio:.1f} times as fast (target: {TARGET_RATIO})")
     return "\n".join(lines)

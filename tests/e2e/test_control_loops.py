@@ -124,14 +124,16 @@ class Cluster:
 @pytest.fixture
 async def cluster(tmp_path):
     cluster = Cluster(tmp_path / "home")
-    cluster.start("apiserver")
-    cluster.start("controllers")
     cluster.client = open_client(cluster.home.kubeconfig, "test")
-    await cluster.until(lambda: cluster.get(r.SERVICEACCOUNTS, "default"))
-    yield cluster
-    await cluster.client.close()
-    for name in list(cluster.processes):
-        cluster.kill(name)
+    try:
+        cluster.start("apiserver")
+        cluster.start("controllers")
+        await cluster.until(lambda: cluster.get(r.SERVICEACCOUNTS, "default"), seconds=30)
+        yield cluster
+    finally:
+        await cluster.client.close()
+        for name in list(cluster.processes):
+            cluster.kill(name)
 
 
 def vm(name, strategy="Always", **spec):
@@ -280,6 +282,37 @@ async def test_loops_that_are_killed_at_any_time_finish_what_they_began(cluster)
     volumes = (await cluster.client.list(r.PVS))["items"]
     assert len(pods) == 6
     assert len(volumes) == 6
+
+
+async def test_loops_outlive_an_api_server_that_is_killed(cluster):
+    await cluster.add_node("n1")
+    await cluster.client.create(r.VMS, vm("before"))
+    await cluster.run_guest("before")
+    process = cluster.processes["controllers"]
+    cluster.kill("apiserver")
+    cluster.start("apiserver")
+    await cluster.until(lambda: cluster.vm_is("before", "Running"))
+    await cluster.client.create(r.VMS, vm("after"))
+    await cluster.run_guest("after")
+    await cluster.end_guest("before")
+    await cluster.until(lambda: cluster.vm_is("before", "Starting"))
+    assert process.poll() is None
+
+
+async def test_a_bare_claim_takes_an_upload_once_it_is_bound(cluster):
+    await cluster.add_node("n1")
+    annotations = {"cdi.kubevirt.io/storage.upload.target": ""}
+    spec = {"accessModes": ["ReadWriteOnce"], "resources": {"requests": {"storage": "1Gi"}}}
+    metadata = {"name": "up", "namespace": "default", "annotations": annotations}
+    body = {"apiVersion": "v1", "kind": "PersistentVolumeClaim", "metadata": metadata, "spec": spec}
+    await cluster.client.create(r.PVCS, body)
+
+    async def ready():
+        claim = await cluster.get(r.PVCS, "up")
+        return claim["metadata"]["annotations"].get("cdi.kubevirt.io/storage.pod.ready") == "true"
+
+    await cluster.until(ready)
+    assert await cluster.in_phase(r.PVCS, "up", "Bound")
 
 
 async def test_a_replica_set_holds_its_number_and_scales(cluster):

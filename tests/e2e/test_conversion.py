@@ -49,9 +49,9 @@ async def prove(disk: Path, bus: str, expected: judge.Plan, nic: str = "virtio-n
                 return verdict
 
 
-@pytest.fixture(scope="module")
+@pytest.fixture
 async def guest() -> Path:
-    return await legacy.build()
+    return await legacy.build()  # from the cache after the first time
 
 
 async def test_a_legacy_guest_is_converted_and_boots_on_virtio_with_its_static_address(guest, tmp_path):

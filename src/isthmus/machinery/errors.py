@@ -42,6 +42,7 @@ class StatusError(Exception):
         self.message = message
         self.details = dict(details or {})
         self.retry_after = retry_after
+        self.metadata: Object = {}  # ListMeta: `continue`, when a list may go on in another way
         if retry_after is not None:
             self.details["retryAfterSeconds"] = retry_after
 
@@ -60,7 +61,7 @@ class StatusError(Exception):
         out: Object = {
             "kind": "Status",
             "apiVersion": "v1",
-            "metadata": {},
+            "metadata": self.metadata,
             "status": "Failure",
             "message": self.message,
             "reason": self.reason,

@@ -32,6 +32,7 @@ class Limits:
 
     capacity: int = 62 << 40  # VMware's own largest disk
     grain: int = 1 << 20
+    grains: int = 1 << 30  # as many as the largest disk has with the usual 64 KiB
     descriptor: int = 1 << 16
 
 
@@ -110,6 +111,8 @@ def _check(header: Header, method: int, limits: Limits, at: int) -> None:
         raise MalformedError(
             f"a grain of {header.grain} bytes: expected a power of 2 from {8 * SECTOR} to {limits.grain}", at + 20
         )
+    if header.grains > limits.grains:
+        raise MalformedError(f"{header.grains} grains are more than the {limits.grains} that are followed", at + 20)
     if header.descriptor_size > limits.descriptor:
         raise MalformedError(f"a descriptor of {header.descriptor_size} bytes is too long", at + 36)
     if header.entries != 512:

@@ -101,7 +101,7 @@ class StreamReader:
         self._ended = False
         self._events = self._parse()
         self._seen = bytearray()  # a bit per grain
-        self._sums = tables.NOTHING
+        self._grains = self._sectors = self._weighted = 0  # tables.Sums of what came
         self._tables: dict[int, tables.Sums] = {}  # by the sector they lie at
         self._directories: dict[int, array[int]] = {}
 
@@ -148,7 +148,7 @@ class StreamReader:
             yield from self._front_tables(header.directory)
         yield from self._skip_to(header.overhead, "the grains")
         yield from self._body()
-        yield End(self._sums.grains)
+        yield End(self._grains)
 
     @property
     def _offset(self) -> int:
@@ -193,17 +193,23 @@ class StreamReader:
         self._tables[at // SECTOR] = tables.sum_table(_numbers(self._take(self._header.table_size)))
 
     def _body(self) -> Iterator[Event | None]:
+        """Grains and what is between them. All throughput hangs on this loop: no call in it that can be spared."""
         while True:
-            if self._ended and self._finished_without_marker():
-                return self._compare(self._header.directory)
-            yield from self._need(_MARKER.size, "a marker")
+            left = len(self._buffer) - self._position
+            if left < _MARKER.size:
+                if self._ended and self._finished_without_marker():
+                    return self._compare(self._header.directory)
+                yield from self._need(_MARKER.size, "a marker")
+                continue
             number, size, kind = _MARKER.unpack_from(self._buffer, self._position)
             if size:
                 position = self._admit(number, size)
-                yield from self._need(_GRAIN_MARKER + size, f"the grain for disk byte {position}")
+                if left < _GRAIN_MARKER + size:
+                    yield from self._need(_GRAIN_MARKER + size, f"the grain for disk byte {position}")
                 start = self._position + _GRAIN_MARKER
-                yield Grain(position, memoryview(self._buffer)[start : start + size], self._offset)
-                self._position += -(-(_GRAIN_MARKER + size) // SECTOR) * SECTOR
+                offset = self._start + self._position
+                self._position = start + size + (-(_GRAIN_MARKER + size) & (SECTOR - 1))
+                yield Grain(position, memoryview(self._buffer)[start : start + size], offset)
             elif kind == Marker.END and not number:
                 return self._compare(self._header.directory)
             else:
@@ -220,7 +226,7 @@ class StreamReader:
 
     def _admit(self, sector: int, size: int) -> int:
         """Check a grain's marker; its position on the disk in bytes."""
-        header, at = self._header, self._offset
+        header, at = self._header, self._start + self._position
         position = sector * SECTOR
         if position >= header.capacity or position % header.grain:
             raise MalformedError(f"a grain for disk byte {position}, which is no grain of this disk", at)
@@ -235,7 +241,10 @@ class StreamReader:
         if self._seen[index] & bit:
             raise MalformedError(f"the grain for disk byte {position} comes twice", at)
         self._seen[index] |= bit
-        self._sums = self._sums.plus(tables.Sums(1, at // SECTOR, at // SECTOR * number))
+        place = at // SECTOR
+        self._grains += 1
+        self._sectors += place
+        self._weighted += place * number
         return position
 
     def _metadata(self, kind: int, sectors: int) -> Iterator[None]:
@@ -284,9 +293,9 @@ class StreamReader:
         expected, missing = tables.sum_directory(entries, self._tables, self._header.entries)
         if missing is not None:
             raise MalformedError(f"no grain table came by at byte {missing * SECTOR}, where the directory has one", at)
-        if expected.grains != self._sums.grains:
-            raise MalformedError(f"{self._sums.grains} grains came of the {expected.grains} in the grain tables", at)
-        if expected != self._sums:
+        if expected.grains != self._grains:
+            raise MalformedError(f"{self._grains} grains came of the {expected.grains} in the grain tables", at)
+        if expected != (self._grains, self._sectors, self._weighted):
             raise MalformedError(
                 "the grains are not where the grain tables say: a grain's marker or a table is damaged", at
             )

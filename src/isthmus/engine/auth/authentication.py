@@ -10,7 +10,7 @@ import jwt
 from cryptography.hazmat.primitives.asymmetric import ec
 
 from isthmus.engine.auth import user as users
-from isthmus.engine.auth.user import ANONYMOUS, AUTHENTICATED, User
+from isthmus.engine.auth.user import AUTHENTICATED, User
 from isthmus.engine.store.row import Key, Row
 from isthmus.engine.store.store import Store
 from isthmus.machinery import errors
@@ -42,7 +42,7 @@ class Tokens:
         self._verified: dict[str, _Verified] = {}  # verification costs more than all else in a request
 
     def issue(self, account: Object, seconds: int, audiences: list[str], bound: Object | None = None) -> Object:
-        """A TokenRequestStatus for a ServiceAccount, bound to `bound` (an object reference with uid) if given."""
+        """A TokenRequestStatus for a ServiceAccount, bound to `bound` (kind of BOUND, name, uid) if given."""
         metadata = account["metadata"]
         now = int(time.time())
         private: Object = {
@@ -50,7 +50,9 @@ class Tokens:
             "serviceaccount": {"name": metadata["name"], "uid": metadata["uid"]},
         }
         if bound:
-            private[bound["kind"].lower()] = {"name": bound["name"], "uid": bound.get("uid", "")}
+            kind = bound["kind"].lower()
+            assert kind in BOUND  # never "serviceaccount": that would be somebody else's token
+            private[kind] = {"name": bound["name"], "uid": bound["uid"]}
         claims = {
             "iss": ISSUER,
             "sub": users.service_account_name(metadata["namespace"], metadata["name"]),
@@ -120,16 +122,3 @@ class _Verified:
                 self.keys.append((resource, "" if kind == "node" else namespace, bound["name"]))
         self.rows: list[Row | None] = []
         self.user: User | None = None
-
-
-class Authenticator:
-    """Tries the ways in order."""
-
-    def __init__(self, tokens: Tokens) -> None:
-        self.tokens = tokens
-
-    def user(self, certificate_user: User | None, token: str | None) -> User:
-        """Who asks. Raises StatusError 401 for a token that is no good."""
-        if token:
-            return self.tokens.user(token)
-        return certificate_user or ANONYMOUS

@@ -90,7 +90,9 @@ class Authorizer:
             row = self._store.get(key)
             role = row.decode() if row else {}
             rules = self._rules[key] = (
-                rbac.aggregate(role, self._cluster_roles()) if role.get("aggregationRule") else (role.get("rules") or [])
+                rbac.aggregate(role, self._cluster_roles())
+                if role.get("aggregationRule")
+                else (role.get("rules") or [])
             )
         return rules
 

@@ -6,8 +6,8 @@ A plugin of the registry's admission, made here because only this layer knows wh
 
 from typing import Any
 
-from isthmus.engine.auth.authorization import CLUSTER_ROLES, GROUP, ROLE_BINDINGS, ROLES, Authorizer
 from isthmus.engine.auth.authorization import CLUSTER_ROLE_BINDINGS as CLUSTER_BINDINGS
+from isthmus.engine.auth.authorization import CLUSTER_ROLES, GROUP, ROLE_BINDINGS, ROLES, Authorizer
 from isthmus.engine.auth.user import MASTERS, User
 from isthmus.engine.registry.admission import Lookup, Plugin
 from isthmus.engine.registry.registry import Served
@@ -76,9 +76,7 @@ def _confirm(
         groups = " ".join(causes.show(g) for g in user.groups)
         who = f"user {causes.show(user.name)} (groups=[{groups}])"
         listing = "\n".join(sorted(rbac.show_rule(rule) for rule in missing))
-        raise _refusal(
-            served, new, f"{who} is attempting to grant RBAC permissions not currently held:\n{listing}"
-        )
+        raise _refusal(served, new, f"{who} is attempting to grant RBAC permissions not currently held:\n{listing}")
 
 
 def _refusal(served: Served, obj: Object, why: str) -> errors.StatusError:

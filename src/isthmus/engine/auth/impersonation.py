@@ -22,7 +22,9 @@ def impersonate(headers: Mapping[str, str], user: User, authorizer: Authorizer) 
     name = headers.get(USER)
     if not name:
         if any(h.startswith("impersonate-") for h in headers):
-            raise errors.bad_request("groups, a UID or extra cannot be impersonated without a user: set Impersonate-User")
+            raise errors.bad_request(
+                "groups, a UID or extra cannot be impersonated without a user: set Impersonate-User"
+            )
         return user
     groups = tuple(g.strip() for g in headers.get(GROUP, "").split(",") if g.strip())
     uid, extra = headers.get(UID, ""), dict(_extra(headers))

@@ -73,7 +73,7 @@ class CustomResources:
             return crd
 
         try:
-            await self._storage.update(crds, (CRDS, "", name), let_go, context)
+            await self._storage.modify(crds, (CRDS, "", name), let_go, context)
         except errors.StatusError as error:
             if error.code != 404:
                 log.warning("cannot remove the finalizer of CRD %s: %s", name, error)

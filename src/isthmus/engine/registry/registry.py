@@ -15,18 +15,20 @@ class Served:
 
     kind: Kind
     strategy: Strategy
+    stored_as: str = ""  # the kind's key in the store
+    custom: bool = False  # a custom resource, here (a user's CRD) or upstream (KubeVirt's kinds)
     _nodes: dict[str, Node | None] = field(default_factory=dict)
+
+    def __post_init__(self) -> None:
+        group = self.kind.group
+        self.stored_as = self.kind.store_key
+        self.custom = not self.kind.builtin or ("." in group and not group.endswith(".k8s.io"))
 
     def node(self, version: str) -> Node | None:
         """The schema of a version; None where the kind has none (anything goes)."""
         if version not in self._nodes:
             self._nodes[version] = catalogue.schema_node(self.kind, version)
         return self._nodes[version]
-
-    @property
-    def stored_as(self) -> str:
-        """The kind's key in the store."""
-        return self.kind.store_key
 
 
 class Registry:

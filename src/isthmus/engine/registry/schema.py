@@ -1,23 +1,45 @@
-"""Brings an object into the shape of its schema: unknown fields, defaults, validation. Called by `storage`."""
+"""Brings an object into the shape of its schema: unknown fields, defaults, validation. Called by `storage`.
+
+On an update only the top-level fields that are not the very values of the old object are looked at: a patch of an
+annotation costs nothing for the spec. What was wrong before and is still the same is forgiven (KEP-4008, ratcheting).
+"""
 
 from typing import Any
 
 from isthmus.engine.registry.registry import Served
 from isthmus.engine.registry.write import WriteContext
 from isthmus.machinery import errors, structuralschema
+from isthmus.machinery.schema import Node
 
 Object = dict[str, Any]
+WHOLE = ("allOf", "anyOf", "oneOf", "not", "minProperties", "maxProperties")  # rules that need all fields at once
 
 
-def conform(served: Served, obj: Object, context: WriteContext) -> list[errors.Cause]:
-    """Prune, default and validate `obj` in place; what is wrong comes back as causes.
+def node_for(served: Served, context: WriteContext) -> Node | None:
+    """The schema of the version in which the object was written; None where anything goes."""
+    version = context.version if context.version in served.kind.versions else served.kind.storage_version
+    return served.node(version)
+
+
+def shape(served: Served, obj: Object, old: Object | None, context: WriteContext) -> None:
+    """Prune and fill in defaults, in place: what decoding does, before any rule looks at the object.
 
     Unknown fields are refused (400, as kube-apiserver does), warned about or dropped, as `fieldValidation` says.
     """
-    node = served.node(served.kind.storage_version)
+    node = node_for(served, context)
     if node is None:
-        return []
-    unknown = structuralschema.prune_and_default(obj, node)
+        return
+    if old is None:
+        unknown = structuralschema.prune_and_default(obj, node)
+    else:
+        part = {name: value for name, value in obj.items() if value is not old.get(name)}
+        names = list(part)
+        unknown = structuralschema.prune_and_default(part, node)
+        for name in names:
+            if name in part:
+                obj[name] = part[name]
+            else:
+                del obj[name]
     if unknown and context.field_validation == "Strict":
         listing = ", ".join(f'unknown field "{path}"' for path in unknown)
         name = obj["metadata"].get("name", "")
@@ -25,4 +47,29 @@ def conform(served: Served, obj: Object, context: WriteContext) -> list[errors.C
         raise errors.bad_request(f"{message}strict decoding error: {listing}" + (f" (object {name})" if name else ""))
     if unknown and context.field_validation == "Warn":
         context.warnings.extend(f'unknown field "{path}"' for path in unknown)
-    return structuralschema.validate(obj, node, keyed_lists=not served.kind.builtin)
+
+
+def validate(served: Served, obj: Object, old: Object | None, context: WriteContext) -> list[errors.Cause]:
+    """What is wrong with the object by its schema."""
+    node = node_for(served, context)
+    if node is None or (old is not None and _same_or_valid(obj, old, node, served)):
+        return []
+    keyed = not served.kind.builtin
+    found = structuralschema.validate(obj, node, keyed_lists=keyed)
+    if found and old is not None:
+        before = set(structuralschema.validate(old, node, keyed_lists=keyed))
+        return [cause for cause in found if cause not in before]
+    return found
+
+
+def _same_or_valid(obj: Object, old: Object, node: Node, served: Served) -> bool:
+    """Whether all that changed is valid. False may also mean: look at the whole to say what is wrong."""
+    if not obj.keys() >= old.keys() or any(rule in node.raw for rule in WHOLE):
+        return False
+    for name, value in obj.items():
+        if value is old.get(name):
+            continue
+        below = node.property(name)
+        if below is None or structuralschema.validate(value, below, keyed_lists=not served.kind.builtin):
+            return False
+    return True

@@ -1,5 +1,7 @@
 """Which rows a list or watch is about: namespace, label selector, field selector."""
 
+from collections.abc import Mapping
+
 from isthmus.engine.registry.registry import Served
 from isthmus.engine.store.row import Change, Row
 from isthmus.kinds import selectable
@@ -13,12 +15,18 @@ class Selection:
 
     def __init__(self, served: Served, namespace: str, label_selector: str = "", field_selector: str = "") -> None:
         self._served = served
-        self.namespace = namespace or None
+        self.namespace = namespace if namespace and served.kind.namespaced else None
         self._labels = labels.parse(label_selector) if label_selector else None
         self._fields = fields.parse(field_selector) if field_selector else None
         if self._fields:
             fields.check_supported(self._fields, served.kind.selectable_fields)
         self.everything = not (self._labels or self._fields)
+
+    @classmethod
+    def of_request(cls, served: Served, namespace: str, query: Mapping[str, str], name: str = "") -> "Selection":
+        """By a request's parameters; `name` is that of the path (GET .../watch/pods/NAME), if it has one."""
+        wanted = query.get("fieldSelector", "") or (f"metadata.name={name}" if name else "")
+        return cls(served, namespace, query.get("labelSelector", ""), wanted)
 
     def matches(self, row: Row) -> bool:
         """Whether the row is among those asked for. Its namespace was looked at before."""
@@ -41,8 +49,9 @@ class Selection:
 
 def selectable_values(served: Served, row: Row) -> dict[str, str]:
     """The values of the kind's selectable fields, kept beside the row once they were asked for."""
+    kind = served.kind
     if row.fields is None:
         row.fields = {"metadata.name": row.key[2], "metadata.namespace": row.key[1]}
-        if served.kind.selectable_fields:
-            row.fields |= selectable.values(served.kind, row.decode())
+    if kind.selectable_fields and kind.selectable_fields[0] not in row.fields:
+        row.fields |= selectable.values(kind, row.decode())
     return row.fields

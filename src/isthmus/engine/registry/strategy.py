@@ -15,7 +15,9 @@ from isthmus.machinery import names
 from isthmus.machinery.errors import Cause
 
 Object = dict[str, Any]
-Prepare = Callable[[Object, Object | None, WriteContext], None]  # (new, old or None on create, context); mutates new
+# (new, old or None on create, context). On an update `new` may share with `old` whatever lies below its spec, status and
+# metadata: replace there, do not write into what is shared.
+Prepare = Callable[[Object, Object | None, WriteContext], None]
 Validate = Callable[[Object, Object | None, WriteContext], list[Cause]]
 
 
@@ -46,6 +48,8 @@ class Strategy:
     name_check: names.NameCheck = names.dns1123_subdomain
     graceful: bool = False  # deletion waits for whoever runs the object (Pods)
     generation: bool | None = None  # count changes of the spec; None: where there is a status subresource
+    keeps_status: bool = False  # an object may be created with its status (Nodes register so)
+    status_metadata: bool = False  # a write of the status may change labels and annotations too
 
 
 GENERIC = Strategy()

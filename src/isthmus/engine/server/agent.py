@@ -1,68 +1,99 @@
 """The way to a node's agent: an HTTP request over its socket, or a connection spliced byte for byte.
 
 Consoles, VNC, exec and port-forward are WebSockets that the agent itself speaks; this server has authenticated and
-authorised the client, rewrites the request's path, and then only carries bytes.
+authorised the client, writes the agent's path anew from names that it has checked, and then only carries bytes.
 """
 
 import asyncio
 from pathlib import Path
+from urllib.parse import quote
 
 from isthmus.engine.server.message import Request, Response
 from isthmus.lib.home import Home
-from isthmus.machinery import errors
+from isthmus.machinery import errors, names
 
-LIMIT = 256 * 1024  # bytes in flight towards a client that reads slowly
+LIMIT = 256 * 1024  # bytes in flight towards whoever reads slowly
 FORWARDED = ("sec-websocket-key", "sec-websocket-version", "sec-websocket-protocol", "upgrade", "connection")
+OPEN_SECONDS = 5.0
 
 
 def socket_path(home: Home, node: str) -> Path:
-    """Where the agent of `node` listens."""
+    """Where the agent of `node` listens. The name comes from an object's status: it must not lead elsewhere."""
+    if names.dns1123_subdomain(node):
+        raise errors.bad_request(f"{node[:80]!r} is no name of a node")
     return home.run / f"agent-{node}.sock"
 
 
+def path_of(*segments: str, query: str = "") -> str:
+    """A path whose segments stay segments, whatever is in them. `query` is the client's, as it was sent."""
+    path = "".join("/" + quote(s, safe="") for s in segments)
+    return f"{path}?{quote(query, safe='%&=+,:;/@!$*~-._')}" if query else path
+
+
 async def _open(home: Home, node: str) -> tuple[asyncio.StreamReader, asyncio.StreamWriter]:
+    path = socket_path(home, node)
     try:
-        return await asyncio.open_unix_connection(socket_path(home, node))
-    except OSError as error:
-        message = f"the agent of node {node} does not answer ({error.strerror}); see `isthmus status`"
+        async with asyncio.timeout(OPEN_SECONDS):
+            return await asyncio.open_unix_connection(path)
+    except OSError as error:  # TimeoutError is one
+        message = f"the agent of node {node} does not answer ({error.strerror or 'timeout'}); see `isthmus status`"
         raise errors.unavailable(message) from error
 
 
 async def forward(home: Home, node: str, request: Request, path: str) -> Response | None:
-    """Hand a request to the agent under `path` (with query) and carry its answer, or its WebSocket, to the client."""
+    """Hand a request to the agent under `path` (made by `path_of`) and carry its answer, or its WebSocket, back."""
     reader, writer = await _open(home, node)
-    upgrading = bool(request.wants_upgrade)
-    headers = {"host": "agent", "content-length": str(len(request.body))}
-    headers |= {k: request.headers[k] for k in FORWARDED if upgrading and k in request.headers}
-    if not upgrading:
-        headers["connection"] = "close"
+    writer.write(_head(request, path) + request.body)
+    await _splice(request, reader, writer)
+    return None
+
+
+def _head(request: Request, path: str) -> bytes:
+    headers = {"host": "agent", "content-length": str(len(request.body)), "connection": "close"}
+    if request.wants_upgrade:
+        headers |= {k: request.headers[k] for k in FORWARDED if k in request.headers}
     if "content-type" in request.headers:
         headers["content-type"] = request.headers["content-type"]
     if offered := headers.get("sec-websocket-protocol"):
         kept = [p.strip() for p in offered.split(",") if not p.strip().startswith("base64url.bearer.")]
         headers["sec-websocket-protocol"] = ", ".join(kept)
     head = f"{request.method} {path} HTTP/1.1\r\n" + "".join(f"{k}: {v}\r\n" for k, v in headers.items())
-    writer.write(head.encode("latin-1") + b"\r\n" + request.body)
-    await _splice(request, reader, writer)
-    return None
+    return head.encode("latin-1") + b"\r\n"
 
 
 async def _splice(request: Request, reader: asyncio.StreamReader, writer: asyncio.StreamWriter) -> None:
     """Carry bytes both ways until either side is done. The agent's answer goes out as it comes, head included."""
     connection = request.connection
+    transport = connection.transport
+    resuming: set[asyncio.Task[None]] = set()
+
+    async def resume() -> None:
+        """Read from the client again once the agent has taken what came."""
+        try:
+            await writer.drain()
+        except OSError:
+            return
+        if not transport.is_closing():
+            transport.resume_reading()
 
     def from_client(data: bytes) -> None:
-        if not writer.is_closing():
-            if data:
-                writer.write(data)
-            else:
-                writer.close()
+        if not data:
+            writer.close()
+        elif not writer.is_closing():
+            writer.write(data)
+            if writer.transport.get_write_buffer_size() > LIMIT and not resuming:
+                transport.pause_reading()
+                task = asyncio.get_running_loop().create_task(resume())
+                resuming.add(task)
+                task.add_done_callback(resuming.discard)
 
-    transport = connection.take_over(from_client)
+    connection.take_over(from_client)
     try:
         while data := await reader.read(LIMIT):
             transport.write(data)
             await connection.drained()
+    except OSError:
+        pass  # the agent is gone: the client sees its connection end
     finally:
         writer.close()
         transport.close()

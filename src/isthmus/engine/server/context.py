@@ -1,8 +1,10 @@
 """The parts that a handler works with: one object, passed along."""
 
+from collections.abc import Mapping
 from dataclasses import dataclass, field
+from typing import Any
 
-from isthmus.engine.auth.authentication import Authenticator
+from isthmus.engine.auth.authentication import Tokens
 from isthmus.engine.auth.authorization import Authorizer
 from isthmus.engine.auth.user import User
 from isthmus.engine.registry.registry import Registry, Served
@@ -12,7 +14,11 @@ from isthmus.engine.server.message import Request
 from isthmus.engine.server.requestinfo import RequestInfo
 from isthmus.engine.store.row import Key
 from isthmus.engine.store.store import Store
+from isthmus.kinds import conversion
 from isthmus.lib.home import Home
+from isthmus.machinery import errors, objectmeta
+
+Object = dict[str, Any]
 
 
 @dataclass(slots=True)
@@ -23,7 +29,7 @@ class Server:
     store: Store
     registry: Registry
     storage: Storage
-    authenticator: Authenticator
+    tokens: Tokens
     authorizer: Authorizer
     address: str
     ready: bool = False
@@ -47,16 +53,56 @@ class Call:
         namespace = info.namespace if self.served.kind.namespaced else ""
         return (self.served.stored_as, namespace, info.name)
 
+    @property
+    def stored(self) -> Served:
+        """The kind in whose form the object lies in the store: another one for events.k8s.io."""
+        kind = self.served.kind
+        return (self.server.registry.by_resource(kind.stored_as) if kind.stored_as else None) or self.served
+
+    def to_stored(self, obj: Object) -> Object:
+        """An object in the version of this request as it lies in the store; the argument is not changed."""
+        kind = self.served.kind
+        return conversion.to_stored(kind, obj, self.info.version) if kind.conversion else obj
+
+    def from_stored(self, obj: Object) -> Object:
+        """A stored object in the version of this request; the argument is not changed."""
+        kind = self.served.kind
+        return conversion.from_stored(kind, obj, self.info.version) if kind.conversion else obj
+
     def write_context(self) -> WriteContext:
-        """Who writes, and how, by this request's parameters."""
+        """Who writes, and how, by this request's parameters. Raises StatusError 400."""
         query = self.request.query
         agent = self.request.headers.get("user-agent", "")
-        return WriteContext(
+        context = WriteContext(
             user=self.user.name,
             groups=self.user.groups,
             version=self.info.version,
             subresource=self.info.subresource,
             manager=query.get("fieldManager") or agent.partition("/")[0][:128] or "unknown",
-            dry_run="dryRun" in query,
-            field_validation=query.get("fieldValidation") or "Warn",
         )
+        if query:
+            context.dry_run = is_dry_run(query.get("dryRun"))
+            context.field_validation = query.get("fieldValidation") or "Warn"
+            _check(query, context)
+        if self.served.kind.conversion:
+            context.version = self.stored.kind.storage_version
+        return context
+
+
+def is_dry_run(asked: object) -> bool:
+    """Whether `dryRun` of a query or of options asks for it. Raises StatusError 400 for anything but All."""
+    if not asked:
+        return False
+    if asked not in ("All", ["All"]):
+        raise errors.bad_request(f'dryRun: Unsupported value: {asked!r}: supported values: "All"')
+    return True
+
+
+def _check(query: Mapping[str, str], context: WriteContext) -> None:
+    if context.field_validation not in ("Ignore", "Warn", "Strict"):
+        supported = '"", "Ignore", "Strict", "Warn"'
+        raise errors.bad_request(
+            f'fieldValidation: Unsupported value: "{context.field_validation}": supported values: {supported}'
+        )
+    if wrong := objectmeta.validate_field_manager(query.get("fieldManager", "")):
+        raise errors.bad_request(f"{wrong[0].field}: {wrong[0].message}")

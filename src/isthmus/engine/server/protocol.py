@@ -149,9 +149,7 @@ class Connection(asyncio.Protocol):
     def on_headers_complete(self) -> None:
         """The head is whole."""
         method = self._parser.get_method().decode()
-        self._request = Request(
-            method, self._target, self._headers, self, keep_alive=self._parser.should_keep_alive()
-        )
+        self._request = Request(method, self._target, self._headers, self, keep_alive=self._parser.should_keep_alive())
         if "expect" in self._headers and self._task is None:
             self.transport.write(b"HTTP/1.1 100 Continue\r\n\r\n")
 

@@ -6,10 +6,13 @@ Kubernetes paths are parsed, not routed (apiserver, pkg/endpoints/request/reques
 from dataclasses import dataclass
 
 from isthmus.engine.server.message import Request
-from isthmus.machinery import fields
+from isthmus.machinery import errors, fields
 
 VERBS = {"GET": "get", "HEAD": "get", "POST": "create", "PUT": "update", "PATCH": "patch", "DELETE": "delete"}
 NAMESPACE_SUBRESOURCES = ("status", "finalize")
+SUBRESOURCE_GROUP = "subresources.kubevirt.io"
+# What that group serves of nothing: paths of the group's root, and one acting on a whole namespace (virt-api).
+SUBRESOURCE_ROOT = frozenset(("version", "healthz", "guestfs"))
 
 
 @dataclass(frozen=True, slots=True)
@@ -27,9 +30,12 @@ class RequestInfo:
     subresource: str = ""
 
 
+UNKNOWN = RequestInfo("", "")
+
+
 def parse(request: Request) -> RequestInfo:
-    """Read a request's method and path."""
-    verb = VERBS.get(request.method, request.method.lower())
+    """Read a request's method and path. Raises StatusError 400 for a path that no object can have."""
+    verb = VERBS.get(request.method) or request.method.lower()
     path = request.path
     parts = path.strip("/").split("/")
     if parts[0] == "api" and len(parts) > 2:
@@ -37,6 +43,10 @@ def parse(request: Request) -> RequestInfo:
     elif parts[0] == "apis" and len(parts) > 3:
         group, version, rest = parts[1], parts[2], parts[3:]
     else:
+        return RequestInfo(verb, path)
+    if ".." in rest or "." in rest or "" in rest:
+        raise errors.bad_request(f'the path has an empty segment or one of "." and "..": {path[:200]}')
+    if group == SUBRESOURCE_GROUP and len(rest) == 1 and rest[0] in SUBRESOURCE_ROOT:
         return RequestInfo(verb, path)
     watching = rest[0] == "watch" and len(rest) > 1
     if watching:
@@ -52,23 +62,25 @@ def parse(request: Request) -> RequestInfo:
     if not name:
         verb, name = _collection_verb(request, verb)
     if watching:
+        if verb not in ("get", "list", "watch"):
+            raise errors.method_not_allowed()
         verb = "watch"
     return RequestInfo(verb, path, True, group, version, namespace, resource, name, subresource)
 
 
 def _collection_verb(request: Request, verb: str) -> tuple[str, str]:
     """list, watch or deletecollection; a selector on metadata.name names the object, so that RBAC can allow by name."""
-    if verb not in ("get", "delete"):
-        return verb, ""
-    query = request.query
     if verb == "delete":
         return "deletecollection", ""
-    verb = "watch" if query.get("watch", "").lower() in ("1", "true", "t") else "list"
+    if verb != "get":
+        return verb, ""
+    query = request.query
+    verb = "watch" if request.flag("watch") else "list"
     if selector := query.get("fieldSelector"):
         try:
             requirements = fields.parse(selector).requirements
-        except ValueError:
-            return verb, ""
+        except (ValueError, errors.StatusError):
+            return verb, ""  # the handler will say what is wrong with it
         exact = [r.value for r in requirements if r.field == "metadata.name" and r.equal]
         return verb, exact[0] if exact else ""
     return verb, ""

@@ -68,7 +68,7 @@ def _self_subject(call: Call, _review: Object) -> Object:
 def _token(call: Call, review: Object) -> Object:
     spec = review.get("spec") or {}
     try:
-        user = call.server.authenticator.tokens.user(spec.get("token", ""), *(spec.get("audiences") or [])[:1])
+        user = call.server.tokens.user(spec.get("token", ""), *(spec.get("audiences") or [])[:1])
     except errors.StatusError:
         return {
             "authenticated": False,

@@ -23,7 +23,7 @@ class Row:
     at hand set them.
     """
 
-    __slots__ = ("_labels", "change", "fields", "key", "previous", "revision", "value")
+    __slots__ = ("_labels", "change", "fields", "frames", "key", "previous", "revision", "value")
 
     def __init__(
         self,
@@ -39,7 +39,9 @@ class Row:
         self.change = change
         self._labels = labels
         self.fields: dict[str, str] | None = None
-        self.previous: Row | None = None  # only while the row travels as an event, for selector transitions
+        # Only while the row travels as an event: what it replaced, for selector transitions, and its encoded forms.
+        self.previous: Row | None = None
+        self.frames: dict[object, bytes] | None = None
 
     @property
     def labels(self) -> dict[str, str]:
@@ -47,6 +49,12 @@ class Row:
         if self._labels is None:
             self._labels = self.decode()["metadata"].get("labels") or {}
         return self._labels
+
+    def event(self) -> "Row":
+        """A copy that keeps what belongs to the event for as long as somebody holds it back."""
+        copy = Row(self.key, self.revision, self.value, self.change, self._labels)
+        copy.fields, copy.previous = self.fields, self.previous
+        return copy
 
     def decode(self) -> dict[str, Any]:
         """A fresh copy of the object."""

@@ -25,10 +25,18 @@ CREATE TABLE IF NOT EXISTS meta (name TEXT PRIMARY KEY, value INTEGER NOT NULL);
 COLUMNS = "resource, namespace, name, revision, value, change"
 NEWEST_PER_KEY = f"""
 SELECT {COLUMNS} FROM log JOIN (
-    SELECT max(revision) AS newest FROM log WHERE revision <= ? AND (? = '' OR resource = ?)
-    GROUP BY resource, namespace, name
+    SELECT max(revision) AS newest FROM log WHERE revision <= ? GROUP BY resource, namespace, name
 ) ON revision = newest WHERE change != {int(Change.DELETED)} ORDER BY resource, namespace, name
 """  # noqa: S608  (the interpolated parts are constants)
+# One resource: walks the index in key order, so that a page stops where it is full. "" < any namespace < x'FF'.
+PAGE = f"""
+SELECT {COLUMNS} FROM (
+    SELECT resource, namespace, name, max(revision) AS revision, value, change FROM log
+    WHERE resource = :resource AND namespace BETWEEN :first AND :last AND (namespace, name) > (:namespace, :name)
+    AND revision <= :revision GROUP BY namespace, name ORDER BY namespace, name
+) WHERE change != {int(Change.DELETED)} LIMIT :limit
+"""  # noqa: S608
+HIGHEST = "\U0010ffff"
 
 
 def _row(record: tuple[str, str, str, int, bytes, int]) -> Row:
@@ -75,16 +83,30 @@ class Log:
         found = self._db.execute("SELECT value FROM meta WHERE name = ?", (name,)).fetchone()
         return int(found[0]) if found else 0
 
-    def snapshot(self, revision: int, resource: str = "") -> Iterator[Row]:
-        """Every object that existed at `revision`, in key order; of one resource, or of all."""
-        yield from map(_row, self._db.execute(NEWEST_PER_KEY, (revision, resource, resource)))
+    def snapshot(self, revision: int) -> Iterator[Row]:
+        """Every object that existed at `revision`, in key order."""
+        yield from map(_row, self._db.execute(NEWEST_PER_KEY, (revision,)))
 
-    def after(self, revision: int, resource: str, until: int) -> list[Row]:
-        """The rows of `resource` with revisions in (revision, until], each with the row that it replaced."""
-        sql = f"SELECT {COLUMNS} FROM log WHERE revision > ? AND revision <= ? AND resource = ? ORDER BY revision"  # noqa: S608
-        rows = [_row(r) for r in self._db.execute(sql, (revision, until, resource))]
+    def page(
+        self, resource: str, revision: int, namespace: str | None, after: tuple[str, str] | None, limit: int
+    ) -> list[Row]:
+        """The objects of one resource as they were at `revision`, in key order, beyond `after`; at most `limit`."""
+        parameters: dict[str, str | int] = {"resource": resource, "revision": revision, "limit": limit}
+        parameters |= dict(
+            zip(("first", "last"), ("", HIGHEST) if namespace is None else (namespace,) * 2, strict=True)
+        )
+        parameters |= dict(zip(("namespace", "name"), after or ("", ""), strict=True))
+        return [_row(r) for r in self._db.execute(PAGE, parameters)]
+
+    def after(self, revision: int, resource: str, until: int, limit: int) -> list[Row]:
+        """The first `limit` rows of `resource` with revisions in (revision, until], each with what it replaced."""
+        sql = (
+            f"SELECT {COLUMNS} FROM log WHERE revision > ? AND revision <= ? AND resource = ? ORDER BY revision LIMIT ?"  # noqa: S608, E501
+        )
+        rows = [_row(r) for r in self._db.execute(sql, (revision, until, resource, limit))]
         for row in rows:
-            row.previous = self._before(row.key, row.revision)
+            before = self._before(row.key, row.revision)
+            row.previous = None if before is None or before.change is Change.DELETED else before
         return rows
 
     def _before(self, key: Key, revision: int) -> Row | None:
@@ -95,22 +117,29 @@ class Log:
         found = self._db.execute(sql, (*key, revision)).fetchone()
         return _row(found) if found else None
 
-    def compact(self, revision: int) -> int:
-        """Forget what was replaced or deleted at or before `revision`; give the number of rows that went."""
+    def compact(self, lower: int, upper: int) -> int:
+        """Forget what the revisions in (lower, upper] replaced or deleted, in one transaction; give how many went.
+
+        What `lower` and before replaced must be forgotten already.
+        """
         last = self.revision()
         self._db.execute("BEGIN IMMEDIATE")
         try:
-            gone = self._db.execute(
-                "DELETE FROM log WHERE revision <= ?1 AND (change = 2 OR EXISTS (SELECT 1 FROM log AS n WHERE "
-                "n.resource = log.resource AND n.namespace = log.namespace AND n.name = log.name "
-                "AND n.revision > log.revision AND n.revision <= ?1))",
-                (revision,),
+            replaced = self._db.execute(
+                "DELETE FROM log WHERE revision IN (SELECT old.revision FROM log AS new JOIN log AS old "
+                "ON old.resource = new.resource AND old.namespace = new.namespace AND old.name = new.name "
+                "AND old.revision < new.revision WHERE new.revision > ?1 AND new.revision <= ?2)",
+                (lower, upper),
             ).rowcount
-            for name, value in (("compacted", revision), ("revision", last)):
+            deleted = self._db.execute(
+                "DELETE FROM log WHERE revision > ?1 AND revision <= ?2 AND change = ?3",
+                (lower, upper, int(Change.DELETED)),
+            ).rowcount
+            for name, value in (("compacted", upper), ("revision", last)):
                 self._db.execute("INSERT OR REPLACE INTO meta VALUES (?, ?)", (name, value))
             self._db.execute("COMMIT")
         except BaseException:
             if self._db.in_transaction:
                 self._db.execute("ROLLBACK")
             raise
-        return gone
+        return replaced + deleted

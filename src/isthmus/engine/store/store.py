@@ -22,6 +22,7 @@ from isthmus.engine.store.sqlite import Log
 
 log = logging.getLogger(__name__)
 COMPACTION_INTERVAL = 300.0  # seconds of history that watchers can resume from, at least
+COMPACTION_STEP = 2000  # revisions in one transaction: writers wait no longer than for that
 
 
 class StoreError(Exception):
@@ -88,6 +89,7 @@ class Store:
         self._compactor: asyncio.Task[None] | None = None
         self.revision = self._log.revision()  # last committed
         self.compacted = self._log.meta("compacted")
+        self._forgotten = self.compacted  # how far compaction has come on disk
         self._allocated = self.revision
         for row in self._log.snapshot(self.revision):
             self.table(row.key[0]).put(row)
@@ -124,21 +126,36 @@ class Store:
         row = self._heads.get(key) or self.get(key)
         return None if row is None or row.change is Change.DELETED else row
 
-    async def snapshot(self, resource: str, revision: int) -> list[Row]:
-        """The objects of one resource as they were at `revision`. Raises CompactedError."""
-        if revision < self.compacted:
-            raise CompactedError
-        loop = asyncio.get_running_loop()
-        return await loop.run_in_executor(self._reader, lambda: list(self._history.snapshot(revision, resource)))
+    async def page(
+        self,
+        resource: str,
+        revision: int,
+        *,
+        namespace: str | None = None,
+        after: tuple[str, str] | None = None,
+        limit: int = -1,
+    ) -> list[Row]:
+        """The objects of one resource as they were at `revision`, in key order. Raises CompactedError.
 
-    async def after(self, resource: str, revision: int, until: int) -> list[Row]:
-        """The changes of one resource in (revision, until]. Raises CompactedError."""
+        Of one namespace or (None) of all, beyond the key `after` if given; at most `limit`, -1 for all.
+        """
+        loop = asyncio.get_running_loop()
+        rows = await loop.run_in_executor(self._reader, self._history.page, resource, revision, namespace, after, limit)
+        if revision < self.compacted:  # perhaps only since the read began
+            raise CompactedError
+        return rows
+
+    async def after(self, resource: str, revision: int, until: int, limit: int = -1) -> list[Row]:
+        """The first `limit` changes of one resource in (revision, until]. Raises CompactedError."""
         if revision < self.compacted:
             raise CompactedError
         if self.table(resource).last_revision <= revision:
             return []
         loop = asyncio.get_running_loop()
-        return await loop.run_in_executor(self._reader, self._history.after, revision, resource, until)
+        rows = await loop.run_in_executor(self._reader, self._history.after, revision, resource, until, limit)
+        if revision < self.compacted:
+            raise CompactedError
+        return rows
 
     def subscribe(self, resource: str, sink: Sink) -> int:
         """Call `sink` with every commit's rows after the revision that this returns."""
@@ -177,9 +194,12 @@ class Store:
                 self._pending = []
                 try:
                     await loop.run_in_executor(self._writer, self._log.append, [row for row, _ in batch])
-                except sqlite3.Error as error:
+                except (sqlite3.Error, UnicodeError, MemoryError) as error:
                     log.error("commit of %d writes failed: %s", len(batch), error)
-                    self._fail([*batch, *self._pending], error)
+                    if await loop.run_in_executor(self._writer, self._reached_disk, batch[-1][0].revision):
+                        self._publish(batch)
+                    else:
+                        self._fail([*batch, *self._pending], error)
                 else:
                     self._publish(batch)
         finally:
@@ -197,9 +217,16 @@ class Store:
         self.revision = rows[-1].revision
         self.hub.publish(rows)
         for row, done in batch:
-            row.previous = None
+            row.previous = row.frames = None
             if not done.done():
                 done.set_result(None)
+
+    def _reached_disk(self, revision: int) -> bool:
+        """Whether a transaction that was reported as failed is in the log all the same. Runs in the writer's thread."""
+        try:
+            return self._log.revision() >= revision
+        except sqlite3.Error:
+            return False
 
     def _fail(self, waiting: list[tuple[Row, asyncio.Future[None]]], error: Exception) -> None:
         self._pending = []
@@ -212,10 +239,14 @@ class Store:
     # -- forgetting ---------------------------------------------------------------------------------------------------
 
     async def compact(self, revision: int) -> None:
-        """Forget the history up to `revision`."""
+        """Forget the history up to `revision`, step by step, so that writers get their turns."""
         loop = asyncio.get_running_loop()
         self.compacted = max(self.compacted, revision)
-        gone = await loop.run_in_executor(self._writer, self._log.compact, revision)
+        gone = 0
+        while self._forgotten < revision:
+            upper = min(self._forgotten + COMPACTION_STEP, revision)
+            gone += await loop.run_in_executor(self._writer, self._log.compact, self._forgotten, upper)
+            self._forgotten = upper
         log.info("compacted to revision %d: %d rows went", revision, gone)
 
     async def _compact_forever(self) -> None:

@@ -32,7 +32,7 @@ def links(data: bytes) -> Links:
         raise ElfError("not a 64-bit little-endian ELF file")
     try:
         return _links(data)
-    except (struct.error, ValueError, IndexError) as error:
+    except (struct.error, ValueError, OverflowError) as error:
         raise ElfError(f"the ELF file is cut or malformed ({error})") from error
 
 

@@ -24,12 +24,21 @@ def network_targets(work: Import) -> dict[str, str]:
     return targets
 
 
+def _compatible(work: Import) -> bool:
+    return (work.status.get("conversion") or {}).get("converter") == Converter.COMPATIBILITY.value
+
+
+def disk_bus(work: Import) -> str:
+    """The bus of the VM's disks: what was asked for, else virtio where the guest has the driver."""
+    asked = work.spec.get("diskBus")
+    return str(asked or (decide.COMPATIBLE_DISK_BUS if _compatible(work) else decide.DISK_BUS))
+
+
 def manifest(work: Import) -> Object:
     """The VirtualMachine as it will be. Raises ImportFailedError if the machine cannot be mapped as asked."""
-    compatible = (work.status.get("conversion") or {}).get("converter") == Converter.COMPATIBILITY.value
     options = mapping.Options(
-        disk_bus=work.spec.get("diskBus") or (decide.COMPATIBLE_DISK_BUS if compatible else decide.DISK_BUS),
-        nic_model=decide.COMPATIBLE_NIC_MODEL if compatible else decide.NIC_MODEL,
+        disk_bus=disk_bus(work),
+        nic_model=decide.COMPATIBLE_NIC_MODEL if _compatible(work) else decide.NIC_MODEL,
         run_strategy="Always" if work.spec.get("running") else "Halted",
         labels={LABEL: work.name},
     )

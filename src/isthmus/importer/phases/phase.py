@@ -123,7 +123,7 @@ class Import:
             raise
 
     async def ensure(self, resource: Resource, manifest: Object) -> Object:
-        """The object of this name, made if it is not there. Raises ImportFailedError if the name is taken by somebody else's."""
+        """The object of this name, made if it is not there. Raises ImportFailedError if it is somebody else's."""
         metadata = manifest["metadata"]
         metadata.setdefault("labels", {})[LABEL] = self.name
         metadata["ownerReferences"] = [self.owner()]
@@ -184,7 +184,7 @@ def worker_pod(name: str, arguments: list[str], claims: dict[str, str] | None = 
 
 
 async def finished(work: Import, pod: Object) -> bool:
-    """Whether a worker pod has ended well. Raises ImportFailedError with the worker's own words if it has ended badly."""
+    """Whether a worker pod has ended well. Raises ImportFailedError with the worker's own words otherwise."""
     phase = (pod.get("status") or {}).get("phase")
     if phase == "Failed":
         lines = [line for line in (await work.log(pod["metadata"]["name"], tail=20)).splitlines() if line.strip()]

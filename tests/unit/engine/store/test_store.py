@@ -112,7 +112,7 @@ async def test_a_snapshot_shows_the_objects_as_they_were(tmp_path: Path) -> None
     revision = store.revision
     await put(store, "a", spec=2)
     await put(store, "b", Change.DELETED)
-    assert [r.decode()["spec"] for r in await store.snapshot("pods", revision)] == [1, 1]
+    assert [r.decode()["spec"] for r in await store.page("pods", revision)] == [1, 1]
     await store.close()
 
 

@@ -41,6 +41,12 @@ class Decision:
         """Whether an absent instance is to come: at once or after a back-off."""
         return self.act is Act.START or self.wait is not None
 
+    @property
+    def paused(self) -> bool:
+        """Whether a queued start asks for a guest that does not run yet."""
+        starts = [r for r in self.requests if r.get("action") == "Start"]
+        return any((r.get("data") or {}).get("paused") == "true" for r in starts)
+
 
 def of(vm: Object) -> str:
     """The strategy that is in force: `runStrategy`, or what the older `running` means."""

@@ -107,15 +107,15 @@ class VirtualMachineController:
         if act is Act.STOP and vmi is not None and owners.is_controlled_by(vmi, vm):
             await self._stop(vm, vmi)
         elif act is Act.START and expanded is not None and _volumes_ready(view):
-            await self._start(vm, expanded)
+            await self._start(vm, expanded, paused=view.decision.paused)
         elif act is Act.NOTHING and view.live is not None and expanded is not None:
             await self._propagate(vm, view.live, expanded)
 
     # Starting and stopping
 
-    async def _start(self, vm: Object, expanded: instancetype.Expanded) -> None:
+    async def _start(self, vm: Object, expanded: instancetype.Expanded, *, paused: bool) -> None:
         await self._record_start(vm, expanded)
-        vmi = vmtemplate.build_instance(vm, expanded.template)
+        vmi = vmtemplate.build_instance(vm, expanded.template, paused=paused)
         try:
             created = await self.cluster.create(VMIS, vmi)
         except StatusError as error:

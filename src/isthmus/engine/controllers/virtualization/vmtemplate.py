@@ -22,12 +22,17 @@ def firmware_uuid(vm: Object) -> str:
     return str(uuid.uuid5(_IDENTITY, vm["metadata"]["uid"]))
 
 
-def build_instance(vm: Object, template: Object) -> Object:
-    """The VMI of `vm` from its template, into which instance type and preference have been folded."""
+def build_instance(vm: Object, template: Object, *, paused: bool = False) -> Object:
+    """The VMI of `vm` from its template, into which instance type and preference have been folded.
+
+    `paused`: the guest does not run before it is unpaused (`virtctl start --paused`).
+    """
     metadata = template.get("metadata") or {}
     spec = copy.deepcopy(template.get("spec") or {})
     if not at(spec, "domain.firmware.uuid"):
         put(spec, "domain.firmware.uuid", firmware_uuid(vm))
+    if paused:
+        spec["startStrategy"] = "Paused"
     annotations = dict(metadata.get("annotations") or {})
     annotations[GENERATION] = str(vm["metadata"].get("generation", 1))
     return {

@@ -12,6 +12,7 @@ from typing import Any
 from isthmus.engine.node.vm import blockdev, pci
 from isthmus.engine.node.vm.machine import Cpu, Host, Interface, Machine, Sockets
 
+TRANSLATION_MIB = 256  # TCG's translation cache: QEMU's own default takes up to 1 GiB beside the guest's memory
 SATA_PORTS = 6  # of q35's own controller
 NIC_DRIVERS = {
     "virtio": "virtio-net-pci",
@@ -87,7 +88,7 @@ def _board(machine: Machine, host: Host) -> Iterator[str]:
     if machine.firmware.efi:
         options += ["pflash0=efi-code", "pflash1=efi-vars"]
     yield from ("-machine", ",".join(options))
-    yield from ("-accel", "kvm" if host.accelerator == "kvm" else "tcg,thread=multi")
+    yield from ("-accel", "kvm" if host.accelerator == "kvm" else f"tcg,thread=multi,tb-size={TRANSLATION_MIB}")
     if any(nic.acpi_slot for nic in machine.interfaces) and host.version >= (6, 1):
         # Slot numbers of root ports reach the guest through native hotplug only; QEMU's ACPI hotplug hides them.
         yield from ("-global", "ICH9-LPC.acpi-pci-hotplug-with-bridge-support=off")

@@ -10,7 +10,6 @@ from pathlib import Path
 
 ROOT = Path("/sys/fs/cgroup")
 CONTROLLERS = ("cpu", "memory", "pids")
-MEMORY_OVERHEAD = 512 << 20  # what QEMU itself may need beyond guest memory before it is the guest's fault
 
 
 @dataclass(frozen=True, slots=True)
@@ -29,19 +28,21 @@ def detect_version(root: Path = ROOT) -> int:
     return 1 if all((root / controller / "cgroup.procs").exists() for controller in CONTROLLERS) else 0
 
 
-def build_plan(version: int, node: str, uid: str, *, vcpus: int, memory: int, root: Path = ROOT) -> Plan:
-    """Weights for CPU (a share for each virtual CPU) and a limit for memory (guest plus QEMU's own needs)."""
-    limit = memory + max(MEMORY_OVERHEAD, memory // 8)
+def build_plan(version: int, node: str, uid: str, *, vcpus: int, memory_limit: int = 0, root: Path = ROOT) -> Plan:
+    """Weights for CPU (a share for each virtual CPU); a limit for memory only if one is asked for (bytes).
+
+    What QEMU needs beside the guest's memory depends on devices, load and accelerator: a limit by estimate kills VMs.
+    """
     if version == 2:
         group = root / "isthmus" / node / uid
         weight = max(1, min(10000, 100 * vcpus))
-        values = ((group / "cpu.weight", str(weight)), (group / "memory.max", str(limit)))
+        values = ((group / "cpu.weight", str(weight)), (group / "memory.max", str(memory_limit or "max")))
         return Plan((group,), values, (group / "cgroup.procs",))
     if version == 1:
         groups = {controller: root / controller / "isthmus" / node / uid for controller in CONTROLLERS}
         values = (
             (groups["cpu"] / "cpu.shares", str(max(2, 1024 * vcpus))),
-            (groups["memory"] / "memory.limit_in_bytes", str(limit)),
+            (groups["memory"] / "memory.limit_in_bytes", str(memory_limit or -1)),
         )
         return Plan(tuple(groups.values()), values, tuple(group / "cgroup.procs" for group in groups.values()))
     return Plan((), (), ())
@@ -63,15 +64,14 @@ def _write(path: Path, text: str) -> bool:
 
 def enter(plan: Plan, pid: int, root: Path = ROOT) -> list[str]:
     """Put `pid` into the groups of `plan`. Gives what could not be done: a VM runs without a cgroup as well."""
-    failed = []
     for directory in plan.directories:
         try:
             directory.mkdir(parents=True, exist_ok=True)
         except OSError as error:
-            failed.append(f"{directory}: {error.strerror}")
+            return [f"{directory}: {error.strerror}"]
     if len(plan.directories) == 1:
         _enable_v2(plan.directories[0], root)
-    failed += [str(path) for path, text in plan.values if not _write(path, text)]
+    failed = [str(path) for path, text in plan.values if not _write(path, text)]
     return failed + [str(path) for path in plan.procs if not _write(path, str(pid))]
 
 

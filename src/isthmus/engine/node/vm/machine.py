@@ -131,6 +131,7 @@ class Machine:
     cpu: Cpu
     memory: int  # bytes
     firmware: Firmware
+    memory_limit: int = 0  # bytes that guest and QEMU together may use; 0: no limit
     disks: tuple[Disk, ...] = ()
     interfaces: tuple[Interface, ...] = ()
     kernel_boot: KernelBoot | None = None

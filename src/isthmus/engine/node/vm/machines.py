@@ -133,7 +133,7 @@ class Machines:
         try:
             await running.monitor.status()
         except MonitorError as error:
-            running.destroy()
+            running.process.kill()  # without a word on disk: a machine that was refused did not end well
             await running.wait_ended()
             raise ProcessError(f"QEMU refused the machine: {process.read_tail(sockets, offset)}") from error
         return running
@@ -144,11 +144,11 @@ class Machines:
         if target and found and not target.exists():
             shutil.copyfile(found[1], target)
 
-    def _plan(self, uid: str, vcpus: int = 1, memory: int = 0) -> cgroup.Plan:
-        return cgroup.build_plan(self._cgroups, self._node, uid, vcpus=vcpus, memory=memory)
+    def _plan(self, uid: str, vcpus: int = 1, memory_limit: int = 0) -> cgroup.Plan:
+        return cgroup.build_plan(self._cgroups, self._node, uid, vcpus=vcpus, memory_limit=memory_limit)
 
     def _limit(self, uid: str, machine: Machine, pid: int) -> None:
-        failed = cgroup.enter(self._plan(uid, machine.topology.vcpus, machine.memory), pid)
+        failed = cgroup.enter(self._plan(uid, machine.topology.vcpus, machine.memory_limit), pid)
         if failed:
             log.warning("machine %s runs without some of its limits: %s", uid, ", ".join(failed))
 

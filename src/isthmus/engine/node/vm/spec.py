@@ -45,6 +45,7 @@ SCREENS = {
 }
 TIMEZONE = re.compile(r"[A-Za-z][A-Za-z0-9_+-]*(/[A-Za-z0-9_+-]+)*")
 HOTPLUG_PORTS = 4
+QEMU_OVERHEAD = 768 << 20  # devices, threads, and TCG's translation cache
 MINIMUM_MEMORY = 1 << 20
 _IDENTITY = uuid.UUID("d1ab6b46-7c1b-4e0d-9a51-3f4e7f3b1d52")
 
@@ -84,6 +85,7 @@ def build_machine(
         topology=build_topology(domain),
         cpu=_cpu(domain),
         memory=find_memory(domain),
+        memory_limit=find_memory_limit(domain),
         firmware=_firmware(vmi, host, directory),
         disks=build_disks(spec, images, iothreads),
         interfaces=interfaces,
@@ -145,6 +147,12 @@ def find_memory(domain: Object) -> int:
     if size < MINIMUM_MEMORY:
         raise SpecError("spec.domain.memory.guest", f"{amount} is less than 1Mi")
     return -(-size // MINIMUM_MEMORY) * MINIMUM_MEMORY
+
+
+def find_memory_limit(domain: Object) -> int:
+    """The limit that the VMI asks for, and on top of it what QEMU itself needs; 0 if it asks for none."""
+    limit = ((domain.get("resources") or {}).get("limits") or {}).get("memory")
+    return quantity.whole(limit) + QEMU_OVERHEAD if limit else 0
 
 
 def _hugepages(domain: Object) -> int:

@@ -1,12 +1,14 @@
 """Request bodies (JSON, YAML, Kubernetes protobuf) to an object that fits the path. Called by the writing verbs."""
 
+from functools import cache
 from typing import Any
 
 from isthmus.codec import protobuf
 from isthmus.engine.registry.write import WriteContext
 from isthmus.engine.server.context import Call
 from isthmus.kinds import catalogue
-from isthmus.machinery import decode, errors
+from isthmus.machinery import decode, errors, structuralschema
+from isthmus.machinery.schema import Node
 
 Object = dict[str, Any]
 
@@ -19,13 +21,13 @@ def media_type(call: Call) -> str:
 def read_object(call: Call, context: WriteContext) -> Object:
     """The object in the body, its kind, name and namespace checked against the path. Raises StatusError 400, 415."""
     obj = read_any(call, context)
-    _check_kind(call, obj)
+    check_kind(call, obj)
     metadata = obj.get("metadata")
     if metadata is None:
         metadata = obj["metadata"] = {}
     if not isinstance(metadata, dict):
         raise errors.bad_request("metadata: must be an object")
-    _fit_namespace(call, metadata)
+    fit_namespace(call, metadata)
     return obj
 
 
@@ -37,19 +39,44 @@ def read_any(call: Call, context: WriteContext) -> Object:
             return protobuf.decode(body, catalogue.protobuf_tables())
         except protobuf.ProtobufError as error:
             raise errors.bad_request(f"the protobuf body cannot be decoded: {error}") from error
-    strict = context.field_validation != "Ignore"
-    obj, duplicates = decode.decode(body, media, find_duplicates=strict)
-    if duplicates:
-        listing = [f'duplicate field "{path}"' for path in duplicates]
-        if context.field_validation == "Strict":
-            raise errors.bad_request(f"strict decoding error: {', '.join(listing)}")
-        context.warnings.extend(listing)
+    obj, duplicates = decode.decode(body, media, find_duplicates=context.field_validation != "Ignore")
+    report_duplicates(duplicates, context)
     if not isinstance(obj, dict):
         raise errors.bad_request("the body must be an object")
     return obj
 
 
-def _check_kind(call: Call, obj: Object) -> None:
+def report_duplicates(duplicates: list[str], context: WriteContext) -> None:
+    """Warn about fields that occur twice, or refuse them, as `fieldValidation` says. Raises StatusError 400."""
+    listing = [f'duplicate field "{path}"' for path in duplicates]
+    if listing and context.field_validation == "Strict":
+        raise errors.bad_request(f"strict decoding error: {', '.join(listing)}")
+    context.warnings.extend(listing)
+
+
+def read_as(call: Call, context: WriteContext, api_version: str, kind: str) -> Object:
+    """The body as an object that is no resource of its own (DeleteOptions, Binding, Scale), its types checked.
+
+    Fields that it does not know are dropped. Raises StatusError 400.
+    """
+    obj = read_any(call, context)
+    node = _node(api_version, kind)
+    if node is not None:
+        structuralschema.prune(obj, node)
+        if wrong := structuralschema.validate(obj, node, keyed_lists=False):
+            listing = ", ".join(f"{cause.field}: {cause.message}" for cause in wrong)
+            raise errors.bad_request(f"{kind} in the body is not valid: {listing}")
+    return obj
+
+
+@cache
+def _node(api_version: str, kind: str) -> Node | None:
+    name = catalogue.definition_of(api_version, kind)
+    return Node(catalogue.DEFINITIONS[name], catalogue.DEFINITIONS) if name else None
+
+
+def check_kind(call: Call, obj: Object) -> None:
+    """Refuse a body that is of another kind or version than the path; fill them in if they are not there."""
     kind, info = call.served.kind, call.info
     expected = kind.api_version(info.version)
     api_version, name = obj.get("apiVersion") or expected, obj.get("kind") or kind.kind
@@ -60,7 +87,8 @@ def _check_kind(call: Call, obj: Object) -> None:
     obj["apiVersion"], obj["kind"] = expected, kind.kind
 
 
-def _fit_namespace(call: Call, metadata: Object) -> None:
+def fit_namespace(call: Call, metadata: Object) -> None:
+    """Refuse an object that says it is in another namespace than the path; fill the namespace in."""
     if not call.served.kind.namespaced:
         metadata.pop("namespace", None)
         return
@@ -75,7 +103,12 @@ def _fit_namespace(call: Call, metadata: Object) -> None:
     metadata["namespace"] = given
 
 
+def warning_header(text: str) -> tuple[str, str]:
+    """A `Warning: 299` header (RFC 7234, section 5.5)."""
+    quoted = text.replace("\\", "\\\\").replace('"', '\\"').replace("\r", " ").replace("\n", " ")
+    return ("warning", f'299 - "{quoted}"')
+
+
 def warning_headers(context: WriteContext) -> tuple[tuple[str, str], ...]:
-    """`Warning: 299` headers (RFC 7234, section 5.5) of what was noticed on the way."""
-    quoted = (w.replace("\\", "\\\\").replace('"', '\\"').replace("\n", " ") for w in context.warnings)
-    return tuple(("warning", f'299 - "{w}"') for w in quoted)
+    """The headers of what was noticed on the way, each once."""
+    return tuple(map(warning_header, dict.fromkeys(context.warnings)))

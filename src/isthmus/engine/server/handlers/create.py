@@ -11,5 +11,5 @@ async def create(call: Call) -> Response:
     context = call.write_context()
     form, content_type = representation.choose(call.served, call.info.version, call.request.headers.get("accept", ""))
     obj = body.read_object(call, context)
-    value = await call.server.storage.create(call.served, obj, context)
+    value = await call.server.storage.create(call.stored, call.to_stored(obj), context)
     return Response(form.one(value), 201, content_type, body.warning_headers(context))

@@ -1,11 +1,14 @@
 """delete and deletecollection."""
 
+import asyncio
 from typing import Any
 
 import orjson
 
 from isthmus.engine.registry.selection import Selection
-from isthmus.engine.server.context import Call
+from isthmus.engine.registry.write import WriteContext
+from isthmus.engine.server import representation
+from isthmus.engine.server.context import Call, is_dry_run
 from isthmus.engine.server.handlers import body
 from isthmus.engine.server.message import Response
 from isthmus.machinery import errors
@@ -16,45 +19,45 @@ Object = dict[str, Any]
 async def delete(call: Call) -> Response:
     """One object: a Status if it is gone at once, else the object as it waits."""
     context = call.write_context()
-    options = _options(call)
-    context.dry_run = context.dry_run or bool(options.get("dryRun"))
-    value, gone = await call.server.storage.delete(call.served, call.key, options, context)
-    return Response(_status(call, value) if gone else value)
+    options = _options(call, context)
+    form, content_type = representation.choose(call.served, call.info.version, call.request.headers.get("accept", ""))
+    value, gone = await call.server.storage.delete(call.stored, call.key, options, context)
+    return Response(_status(call, value)) if gone else Response(form.one(value), 200, content_type)
 
 
 async def deletecollection(call: Call) -> Response:
     """All that the selectors match; answers with the list of them."""
-    context, options, query = call.write_context(), _options(call), call.request.query
-    context.dry_run = context.dry_run or bool(options.get("dryRun"))
-    namespace = call.info.namespace if call.served.kind.namespaced else ""
-    selection = Selection(call.served, namespace, query.get("labelSelector", ""), query.get("fieldSelector", ""))
+    context, query = call.write_context(), call.request.query
+    options = _options(call, context)
+    selection = Selection.of_request(call.served, call.info.namespace, query)
     rows = call.server.store.table(call.served.stored_as).list(selection.namespace)
+    chosen = [row for row in rows if selection.matches(row)]
+    storage = call.server.storage
+    # Together, so that they share commits.
+    deletions = (storage.delete(call.stored, row.key, options, context) for row in chosen)
+    results = await asyncio.gather(*deletions, return_exceptions=True)
     values = []
-    for row in filter(selection.matches, rows):
-        try:
-            value, _ = await call.server.storage.delete(call.served, row.key, options, context)
-        except errors.StatusError as error:
-            if error.code != 404:
-                raise
+    for result in results:
+        if isinstance(result, BaseException):
+            if not (isinstance(result, errors.StatusError) and result.code == 404):
+                raise result
         else:
-            values.append(value)
+            values.append(result[0])
     kind = call.served.kind
     head = orjson.dumps({"resourceVersion": str(call.server.store.revision)})
     listing = f'{{"kind":"{kind.list_kind}","apiVersion":"{kind.api_version(call.info.version)}","metadata":'.encode()
     return Response(listing + head + b',"items":[' + b",".join(values) + b"]}")
 
 
-def _options(call: Call) -> Object:
-    """DeleteOptions from the body or, for old clients, the query."""
-    options = body.read_any(call, call.write_context()) if call.request.body else {}
+def _options(call: Call, context: WriteContext) -> Object:
+    """DeleteOptions from the body or, for old clients, the query. Raises StatusError 400."""
+    options = body.read_as(call, context, "v1", "DeleteOptions") if call.request.body.strip() else {}
+    context.dry_run = context.dry_run or is_dry_run(options.get("dryRun"))
     query = call.request.query
     if "propagationPolicy" in query:
         options.setdefault("propagationPolicy", query["propagationPolicy"])
     if "gracePeriodSeconds" in query:
-        try:
-            options.setdefault("gracePeriodSeconds", int(query["gracePeriodSeconds"]))
-        except ValueError as error:
-            raise errors.bad_request(f"gracePeriodSeconds: {query['gracePeriodSeconds']} is not a number") from error
+        options.setdefault("gracePeriodSeconds", call.request.number("gracePeriodSeconds"))
     if options.get("propagationPolicy") not in (None, "Orphan", "Background", "Foreground"):
         raise errors.bad_request(
             f"propagationPolicy: {options['propagationPolicy']!r} is none of Orphan, Background and Foreground"

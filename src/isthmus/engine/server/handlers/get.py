@@ -37,13 +37,11 @@ async def list_(call: Call) -> Response:
     form, content_type = representation.choose(
         call.served, call.info.version, call.request.headers.get("accept", ""), query.get("includeObject", "")
     )
-    namespace = call.info.namespace if call.served.kind.namespaced else ""
-    selection = Selection(call.served, namespace, query.get("labelSelector", ""), query.get("fieldSelector", ""))
-    limit = _limit(query.get("limit", ""))
-    revision, rows = await _rows(call, selection)
+    selection = Selection.of_request(call.served, call.info.namespace, query)
+    limit = call.request.number("limit")
+    revision, after = await _position(call)
+    rows = await _rows(call, selection, revision, after)
     metadata: dict[str, object] = {"resourceVersion": str(revision)}
-    if not selection.everything:
-        rows = [r for r in rows if selection.matches(r)]
     if limit and len(rows) > limit:
         rest, rows = len(rows) - limit, rows[:limit]
         metadata["continue"] = _token(revision, rows[-1])
@@ -52,38 +50,52 @@ async def list_(call: Call) -> Response:
     return Response(form.many(rows, metadata), 200, content_type)
 
 
-def _limit(text: str) -> int:
-    try:
-        return max(0, int(text or 0))
-    except ValueError as error:
-        raise errors.bad_request(f'limit: "{text}" is not a number') from error
-
-
-async def _rows(call: Call, selection: Selection) -> tuple[int, list[Row]]:
+async def _position(call: Call) -> tuple[int, tuple[str, str] | None]:
+    """The revision to show, and the key after which to go on. Raises StatusError 400, 504."""
     store, query = call.server.store, call.request.query
-    table = store.table(call.served.stored_as)
     if token := query.get("continue"):
         if query.get("resourceVersion", "0") not in ("", "0"):
             raise errors.bad_request("specifying resource version is not allowed when using continue")
+        if query.get("resourceVersionMatch"):
+            raise errors.bad_request("resourceVersionMatch is forbidden when continue is provided")
         revision, after = _parse_token(token)
+        if revision < 0:  # made by `_start_over`: the rest of the list, as it is now
+            return store.revision, after
+        if revision > store.revision:
+            raise errors.bad_request("continue key is not valid: start a new list without it")
+        return revision, after
+    exact = await read_revision(call)
+    return (store.revision if exact is None else exact), None
+
+
+async def _rows(call: Call, selection: Selection, revision: int, after: tuple[str, str] | None) -> list[Row]:
+    """The rows at `revision`: from memory if nothing of the kind has changed since, else from the log."""
+    store = call.server.store
+    table = store.table(call.served.stored_as)
+    if table.last_revision <= revision:
+        rows = table.list(selection.namespace, after)
     else:
-        after = None
-        exact = await read_revision(call)
-        if exact is None:
-            return store.revision, table.list(selection.namespace)
-        revision = exact
-    if table.last_revision <= revision <= store.revision:
-        return revision, table.list(selection.namespace, after)
-    try:
-        rows = await store.snapshot(call.served.stored_as, revision)
-    except CompactedError as error:
-        raise errors.gone(EXPIRED) from error
-    wanted = (r for r in rows if selection.namespace in (None, r.key[1]))
-    return revision, [r for r in wanted if after is None or r.key[1:] > after]
+        try:
+            rows = await store.page(call.served.stored_as, revision, namespace=selection.namespace, after=after)
+        except CompactedError as error:
+            raise _start_over(after) from error
+    return rows if selection.everything else [r for r in rows if selection.matches(r)]
+
+
+def _start_over(after: tuple[str, str] | None) -> errors.StatusError:
+    """410, with a token by which a client may have the rest of its list at another revision."""
+    error = errors.gone(EXPIRED)
+    if after:
+        error.metadata = {"continue": _encode([-1, *after])}
+    return error
 
 
 def _token(revision: int, last: Row) -> str:
-    return base64.urlsafe_b64encode(orjson.dumps([revision, *last.key[1:]])).decode().rstrip("=")
+    return _encode([revision, *last.key[1:]])
+
+
+def _encode(position: list[int | str]) -> str:
+    return base64.urlsafe_b64encode(orjson.dumps(position)).decode().rstrip("=")
 
 
 def _parse_token(token: str) -> tuple[int, tuple[str, str]]:

@@ -3,6 +3,7 @@
 from collections.abc import Callable
 from typing import Any
 
+from isthmus.engine.registry import schema
 from isthmus.engine.registry.write import WriteContext
 from isthmus.engine.server import representation
 from isthmus.engine.server.context import Call
@@ -32,8 +33,8 @@ def _merge_patch(_call: Call, current: Object, patch: Any) -> Object:
 
 
 def _strategic_patch(call: Call, current: Object, patch: Any) -> Object:
-    node = call.served.node(call.served.kind.storage_version)
-    if not call.served.kind.builtin or node is None:
+    node = call.served.node(call.info.version)
+    if call.served.custom or node is None:
         raise errors.unsupported_media_type(
             "the body of the request was in an unknown format - accepted media types include: "
             "application/json-patch+json, application/merge-patch+json, application/apply-patch+yaml"
@@ -67,14 +68,16 @@ async def _patch(call: Call, context: WriteContext, media: str) -> bytes:
             f"the body of the request was in an unknown format ({media}) - accepted media types include: "
             + ", ".join([*PATCHES, APPLY])
         )
+    if call.request.flag("force"):
+        raise errors.bad_request("force: may not be specified for non-apply patch")
     document, _ = decode.decode(call.request.body, "application/json")
 
     def change(current: Object) -> Object:
-        new = function(call, current, document)
+        new = function(call, call.from_stored(current), document)
         _check_identity(call, new)
-        return new
+        return call.to_stored(new)
 
-    return await call.server.storage.update(call.served, call.key, change, context)
+    return await call.server.storage.update(call.stored, call.key, change, context)
 
 
 async def _apply(call: Call, context: WriteContext) -> tuple[bytes, int]:
@@ -82,15 +85,18 @@ async def _apply(call: Call, context: WriteContext) -> tuple[bytes, int]:
     if not query.get("fieldManager"):
         raise errors.bad_request("fieldManager: Required value: is required for apply patch")
     context.operation = "Apply"
-    applied, _ = decode.decode(call.request.body, "application/yaml")
+    strict = context.field_validation != "Ignore"
+    applied, duplicates = decode.decode(call.request.body, "application/yaml", find_duplicates=strict)
+    body.report_duplicates(duplicates, context)
     if not isinstance(applied, dict):
         raise errors.bad_request("an apply patch must be an object")
     _check_identity(call, applied)
+    applied = call.to_stored(applied)
     options: dict[str, Any] = {
-        "node": call.served.node(call.served.kind.storage_version),
+        "node": schema.node_for(call.stored, context),
         "manager": query["fieldManager"],
-        "force": query.get("force", "").lower() in ("true", "1"),
-        "api_version": call.served.kind.api_version(call.info.version),
+        "force": call.request.flag("force"),
+        "api_version": call.stored.kind.api_version(context.version),
         "time": clock.timestamp(),
         "subresource": call.info.subresource,
     }
@@ -102,17 +108,25 @@ async def _apply(call: Call, context: WriteContext) -> tuple[bytes, int]:
         created["metadata"].setdefault("name", call.info.name)
         if call.served.kind.namespaced:
             created["metadata"]["namespace"] = call.info.namespace
-        return await storage.create(call.served, created, context), 201
+        if (created["metadata"].get("uid") or "") != "":
+            why = "Precondition failed: the object does not exist"
+            raise errors.conflict(call.served.kind.group, call.served.kind.plural, call.info.name, why)
+        return await storage.create(call.stored, created, context), 201
     change = lambda current: serversideapply.apply(current, applied, **options)  # noqa: E731
-    return await storage.update(call.served, call.key, change, context), 200
+    return await storage.update(call.stored, call.key, change, context), 200
 
 
 def _check_identity(call: Call, obj: Object) -> None:
     """A patch may not make another object of it."""
-    name = (obj.get("metadata") or {}).get("name") or call.info.name
-    if name != call.info.name:
-        raise errors.bad_request(
-            f"the name of the object ({name}) does not match the name on the URL ({call.info.name})"
-        )
-    if obj.get("kind", call.served.kind.kind) != call.served.kind.kind:
-        raise errors.bad_request(f"the kind of the object must stay {call.served.kind.kind}, not {obj['kind']}")
+    kind, metadata = call.served.kind, obj.get("metadata")
+    if metadata is None:
+        metadata = {}
+    if not isinstance(metadata, dict):
+        raise errors.bad_request("metadata: must be an object")
+    for field, wanted in (("name", call.info.name), ("namespace", call.info.namespace if kind.namespaced else "")):
+        given = metadata.get(field)
+        if given and given != wanted:
+            raise errors.bad_request(
+                f"the {field} of the object ({given}) does not match the {field} on the URL ({wanted})"
+            )
+    body.check_kind(call, dict(obj))

@@ -1,6 +1,8 @@
 """watch: what is there, what has changed since a revision, and then every change as it is committed.
 
-The subscription begins before the past is read, so nothing is missed; each event is encoded once for all watchers.
+The past is read and sent in batches, each when the client has taken the one before, so that neither a long history nor
+a long list piles up in memory. Then the watcher joins the present without an await between reading and joining: nothing
+is missed and nothing comes twice. Each event is encoded once for all watchers of one form.
 """
 
 import asyncio
@@ -14,42 +16,38 @@ from isthmus.engine.server import representation
 from isthmus.engine.server.context import Call
 from isthmus.engine.server.handlers import resourceversion
 from isthmus.engine.server.message import Response
-from isthmus.engine.server.stream import Stream
+from isthmus.engine.server.stream import Stream, frame
 from isthmus.engine.store.row import Change, Row
 from isthmus.engine.store.store import CompactedError
 from isthmus.machinery import errors
 
 BOOKMARK_SECONDS = 60.0
-CACHE_LIMIT = 512
-_chunks: dict[tuple[int, str, Change], bytes] = {}  # framed events of the last few revisions, shared by all watchers
+BATCH = 200  # events sent between two looks at whether the client keeps up
+HISTORY_BATCH = 1000  # events read from the log at once
+INITIAL_EVENTS_END = "k8s.io/initial-events-end"
 
 
 class Watch:
     """One watcher: filters, frames and sends."""
 
-    def __init__(self, call: Call, selection: Selection, form: representation.Representation) -> None:
+    def __init__(self, call: Call, selection: Selection, form: representation.Representation, stream: Stream) -> None:
         self._call = call
         self._selection = selection
         self._form = form
-        self._stream: Stream | None = None
-        self._held: list[Row] = []  # committed while the past was still being read
+        self._stream = stream
+        self._held: list[Row] | None = []  # what is committed while the past is still being sent
         self.revision = 0  # the last that this watcher has been told of
 
     def sink(self, rows: Sequence[Row]) -> None:
         """Called by the hub with each commit."""
-        if self._stream is None:
-            for row in rows:
-                kept = Row(row.key, row.revision, row.value, row.change)
-                kept.previous = row.previous
-                self._held.append(kept)
+        if self._held is not None:
+            self._held.extend(row.event() for row in rows)
         else:
             self.send(rows)
 
-    def begin(self, stream: Stream, past: Sequence[Row]) -> None:
-        """Send the past, then what was held, and follow the present from now on."""
-        self._stream = stream
-        self.send(past)
-        held, self._held = self._held, []
+    def follow(self) -> None:
+        """The past is sent: send what came meanwhile, and everything from now on as it comes."""
+        held, self._held = self._held or [], None
         self.send([r for r in held if r.revision > self.revision])
 
     def send(self, rows: Sequence[Row]) -> None:
@@ -61,14 +59,21 @@ class Watch:
                 out.append(self._frame(row, change))
         if rows:
             self.revision = max(self.revision, rows[-1].revision)
-        if out and self._stream:
-            self._stream.write_chunks(out[0] if len(out) == 1 else b"".join(out))
+        if out:
             if self._stream.overrun:
                 self._stream.abort()
+            self._stream.write_frames(out[0] if len(out) == 1 else b"".join(out))
+
+    async def send_patiently(self, rows: Sequence[Row]) -> None:
+        """`send`, no faster than the client reads."""
+        for start in range(0, len(rows), BATCH):
+            self.send(rows[start : start + BATCH])
+            await self._stream.drained()
 
     def _frame(self, row: Row, change: Change) -> bytes:
-        key = (row.revision, self._form.cache_key, change)
-        if self._form.cache_key and (known := _chunks.get(key)):
+        """The event as a chunk; kept with the row while it travels, for the watchers that see it alike."""
+        key = (self._form.cache_key, change)
+        if self._form.cache_key and row.frames is not None and (known := row.frames.get(key)):
             return known
         value = row.value
         if change is Change.DELETED and row.change is not Change.DELETED:
@@ -76,90 +81,102 @@ class Watch:
             obj = (row.previous or row).decode()
             obj["metadata"]["resourceVersion"] = str(row.revision)
             value = orjson.dumps(obj)
-        line = b'{"type":"%b","object":%b}\n' % (change.name.encode(), self._form.one(value))
-        chunk = b"%x\r\n%b\r\n" % (len(line), line)
+        framed = frame(b'{"type":"%b","object":%b}\n' % (change.name.encode(), self._form.one(value)))
         if self._form.cache_key:
-            if len(_chunks) >= CACHE_LIMIT:
-                _chunks.clear()
-            _chunks[key] = chunk
-        return chunk
+            row.frames = row.frames or {}
+            row.frames[key] = framed
+        return framed
 
     def bookmark(self, *, initial_events_end: bool = False) -> None:
-        """Tell the client a revision from which it can resume."""
-        kind, version = self._call.served.kind, self._call.info.version
-        metadata: dict[str, object] = {"resourceVersion": str(max(self.revision, 1)), "creationTimestamp": None}
+        """Tell the client how far it has come although nothing concerned it."""
+        kind = self._call.served.kind
+        metadata: dict[str, object] = {"resourceVersion": str(self.revision), "creationTimestamp": None}
         if initial_events_end:
-            metadata["annotations"] = {"k8s.io/initial-events-end": "true"}
-        obj = {"kind": kind.kind, "apiVersion": kind.api_version(version), "metadata": metadata}
-        if self._stream:
-            self._stream.write(orjson.dumps({"type": "BOOKMARK", "object": obj}) + b"\n")
+            metadata["annotations"] = {INITIAL_EVENTS_END: "true"}
+        obj = {"kind": kind.kind, "apiVersion": kind.api_version(self._call.info.version), "metadata": metadata}
+        self._stream.write_frames(frame(orjson.dumps({"type": "BOOKMARK", "object": obj}) + b"\n"))
+
+    def expired(self, since: int, oldest: int) -> None:
+        """The history is gone: tell the client to list again, as an event, because the stream has begun."""
+        status = errors.gone(f"too old resource version: {since} ({oldest})").status()
+        self._stream.write_frames(frame(orjson.dumps({"type": "ERROR", "object": status}) + b"\n"))
 
 
 async def watch(call: Call) -> Response | None:
-    """Stream events until the time-out, the client's leaving, or the server's end."""
-    query, store = call.request.query, call.server.store
-    form, content_type = representation.choose(
-        call.served, call.info.version, call.request.headers.get("accept", ""), query.get("includeObject", "")
-    )
-    namespace = call.info.namespace if call.served.kind.namespaced else ""
-    selection = Selection(call.served, namespace, query.get("labelSelector", ""), query.get("fieldSelector", ""))
-    if call.info.name and "fieldSelector" not in query:
-        selection = Selection(call.served, namespace, "", f"metadata.name={call.info.name}")
+    """Stream events until the client goes, the time is over, or the client is too slow."""
+    query, store, resource = call.request.query, call.server.store, call.served.stored_as
+    header = call.request.headers.get("accept", "")
+    form, content_type = representation.choose(call.served, call.info.version, header, query.get("includeObject", ""))
+    selection = Selection.of_request(call.served, call.info.namespace, query, call.info.name)
     since = resourceversion.parse(query.get("resourceVersion", ""))
-    initial = _initial_events(query, since)
-    watcher = Watch(call, selection, form)
+    initial = _initial_events(call, since)
+    seconds = call.request.number("timeoutSeconds") or random.uniform(1800, 3600)  # noqa: S311
+    if since:
+        await resourceversion.not_older_than(call, since)
+    if call.request.method == "HEAD":
+        return Response(b"", 200, content_type)
+    stream = call.request.connection.start_stream(content_type, keep_alive=call.request.keep_alive)
+    watcher = Watch(call, selection, form, stream)
     try:
-        if since:
-            await resourceversion.not_older_than(call, since)
-        watcher.revision = store.subscribe(call.served.stored_as, watcher.sink)
-        past = await _past(call, selection, None if initial else since, watcher.revision)
-        stream = call.request.connection.start_stream(
-            f"{content_type};stream=watch" if ";" in content_type else content_type
-        )
-        watcher.begin(stream, past)
-        await _follow(call, watcher, stream, "sendInitialEvents" in query and initial)
+        if initial:
+            watcher.revision = store.subscribe(resource, watcher.sink)
+            rows = store.table(resource).list(selection.namespace)
+            await watcher.send_patiently([Row(r.key, r.revision, r.value) for r in rows])  # as ADDED
+        elif not await _catch_up(call, watcher, since or 0):
+            stream.close()
+            return None
+        watcher.follow()
+        watcher.revision = store.revision
+        if initial and call.request.flag("sendInitialEvents") and call.request.flag("allowWatchBookmarks"):
+            watcher.bookmark(initial_events_end=True)
+        await _remain(call, watcher, stream, seconds)
     finally:
-        store.hub.unsubscribe(call.served.stored_as, watcher.sink)
+        store.hub.unsubscribe(resource, watcher.sink)
     return None
 
 
-def _initial_events(query: dict[str, str], since: int | None) -> bool:
-    """Whether the stream begins with what is there."""
-    asked = query.get("sendInitialEvents")
-    if asked is None:
+def _initial_events(call: Call, since: int | None) -> bool:
+    """Whether the stream begins with what is there. Raises StatusError 400."""
+    query = call.request.query
+    if "sendInitialEvents" not in query:
+        if query.get("resourceVersionMatch"):
+            raise errors.bad_request("resourceVersionMatch is forbidden for watch unless sendInitialEvents is provided")
         return not since
     if query.get("resourceVersionMatch") != "NotOlderThan":
         raise errors.bad_request("sendInitialEvents requires setting resourceVersionMatch to NotOlderThan")
-    return asked.lower() in ("true", "1")
+    return call.request.flag("sendInitialEvents")
 
 
-async def _past(call: Call, selection: Selection, since: int | None, until: int) -> list[Row]:
-    store = call.server.store
-    if since is None:
-        rows = store.table(call.served.stored_as).list(selection.namespace)
-        return [Row(r.key, r.revision, r.value) for r in rows]  # as ADDED, whatever their last change was
-    try:
-        return await store.after(call.served.stored_as, since, until)
-    except CompactedError as error:
-        raise errors.gone(f"too old resource version: {since} ({store.compacted})") from error
-
-
-async def _follow(call: Call, watcher: Watch, stream: Stream, initial_events_end: bool) -> None:
-    query, store = call.request.query, call.server.store
-    bookmarks = query.get("allowWatchBookmarks", "").lower() in ("true", "1")
-    loop = asyncio.get_running_loop()
-    seconds = float(query.get("timeoutSeconds") or 0) or random.uniform(1800, 3600)  # noqa: S311
-    deadline = loop.time() + seconds
-    watcher.revision = max(watcher.revision, store.revision)
-    if initial_events_end:
-        watcher.bookmark(initial_events_end=True)
-    while (left := deadline - loop.time()) > 0:
-        pause = min(left, BOOKMARK_SECONDS)
+async def _catch_up(call: Call, watcher: Watch, since: int) -> bool:
+    """Send what happened after `since` and subscribe. False if the history is gone, which the client was told."""
+    store, resource = call.server.store, call.served.stored_as
+    watcher.revision = since
+    while True:
+        until = store.revision
         try:
-            await asyncio.wait_for(call.request.connection.closed.wait(), pause)
+            rows = await store.after(resource, watcher.revision, until, HISTORY_BATCH)
+        except CompactedError:
+            watcher.expired(since, store.compacted)
+            return False
+        await watcher.send_patiently(rows)
+        if len(rows) < HISTORY_BATCH:
+            watcher.revision = max(watcher.revision, until)
+            if store.table(resource).last_revision <= until:
+                watcher.revision = store.subscribe(resource, watcher.sink)
+                return True
+
+
+async def _remain(call: Call, watcher: Watch, stream: Stream, seconds: float) -> None:
+    """Stay until the client goes or the time is over, with a bookmark now and then."""
+    bookmarks = call.request.flag("allowWatchBookmarks")
+    loop = asyncio.get_running_loop()
+    deadline = loop.time() + seconds
+    while (left := deadline - loop.time()) > 0:
+        try:
+            await asyncio.wait_for(call.request.connection.closed.wait(), min(left, BOOKMARK_SECONDS))
             return
         except TimeoutError:
+            watcher.revision = call.server.store.revision
             if bookmarks:
-                watcher.revision = store.revision
                 watcher.bookmark()
     stream.close()

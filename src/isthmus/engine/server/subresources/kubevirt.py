@@ -67,7 +67,7 @@ async def _write(call: Call, resource: str, change: Any, *, subresource: str = "
     context = WriteContext(
         call.user.name, call.user.groups, served.kind.storage_version, subresource, "virt-api", dry_run=dry_run
     )
-    await call.server.storage.update(served, (resource, call.info.namespace, call.info.name), change, context)
+    await call.server.storage.modify(served, (resource, call.info.namespace, call.info.name), change, context)
 
 
 def _set_strategy(strategy: str) -> Any:

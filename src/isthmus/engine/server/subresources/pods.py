@@ -19,7 +19,7 @@ SUCCESS = {"kind": "Status", "apiVersion": "v1", "metadata": {}, "status": "Succ
 async def binding(call: Call) -> Response:
     """Bind a pod to the node that the scheduler chose. A pod is bound once (409 afterwards)."""
     context = call.write_context()
-    wanted = body.read_any(call, context)
+    wanted = body.read_as(call, context, "v1", "Binding")
     node = (wanted.get("target") or {}).get("name")
     if not node:
         raise errors.invalid("", "Binding", call.info.name, [errors.Cause("target.name", "Required value")])
@@ -36,16 +36,17 @@ async def binding(call: Call) -> Response:
         return pod
 
     context.subresource = "binding"
-    await call.server.storage.update(call.served, call.key, change, context)
+    await call.server.storage.modify(call.served, call.key, change, context)
     return Response(orjson.dumps(SUCCESS), 201)
 
 
 async def eviction(call: Call) -> Response:
     """Delete a pod as a drain does (policy/v1 Eviction)."""
     context = call.write_context()
-    wanted = body.read_any(call, context)
+    wanted = body.read_as(call, context, "policy/v1", "Eviction")
     options = wanted.get("deleteOptions") or {}
     context.subresource = ""
+    context.dry_run = context.dry_run or bool(options.get("dryRun"))
     await call.server.storage.delete(call.served, call.key, options, context)
     return Response(orjson.dumps(SUCCESS), 201)
 
@@ -58,8 +59,8 @@ async def to_agent(call: Call) -> Response | None:
     node = row.decode()["spec"].get("nodeName")
     if not node:
         raise errors.bad_request(f"pod {call.info.name} is not on a node yet")
-    query = f"?{call.request.raw_query}" if call.request.raw_query else ""
-    path = f"/pods/{call.info.namespace}/{call.info.name}/{call.info.subresource}{query}"
+    info, query = call.info, call.request.raw_query
+    path = agent.path_of("pods", info.namespace, info.name, info.subresource, query=query)
     return await agent.forward(call.server.home, node, call.request, path)
 
 

@@ -62,7 +62,7 @@ async def _write(call: Call, wanted: Any) -> Response:
             old["metadata"]["resourceVersion"] = wanted_revision
         return old
 
-    value = await call.server.storage.update(call.served, call.key, change, context)
+    value = await call.server.storage.modify(call.served, call.key, change, context)
     return Response(orjson.dumps(_scale(call, orjson.loads(value))), headers=body.warning_headers(context))
 
 

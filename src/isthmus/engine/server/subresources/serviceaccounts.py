@@ -1,13 +1,17 @@
 """serviceaccounts/token: TokenRequest."""
 
+from typing import Any
+
 import orjson
 
+from isthmus.engine.auth.authentication import BOUND
 from isthmus.engine.server.context import Call
 from isthmus.engine.server.handlers import body
 from isthmus.engine.server.message import Response
 from isthmus.engine.server.subresources.handler import Table
-from isthmus.machinery import errors
+from isthmus.machinery import causes, errors
 
+Object = dict[str, Any]
 SHORTEST, LONGEST, USUAL = 600, 1 << 32, 3600  # seconds
 
 
@@ -16,16 +20,15 @@ async def token(call: Call) -> Response:
     row = call.server.store.get(call.key)
     if row is None:
         raise errors.not_found("", "serviceaccounts", call.info.name)
-    request = body.read_any(call, call.write_context())
+    request = body.read_as(call, call.write_context(), "authentication.k8s.io/v1", "TokenRequest")
     spec = request.get("spec") or {}
     seconds = int(spec.get("expirationSeconds") or USUAL)
-    if not SHORTEST <= seconds <= LONGEST:
-        cause = errors.Cause(
-            "spec.expirationSeconds", f"Invalid value: {seconds}: may not specify a duration less than 10 minutes"
-        )
-        raise errors.invalid("authentication.k8s.io", "TokenRequest", call.info.name, [cause])
-    tokens = call.server.authenticator.tokens
-    status = tokens.issue(row.decode(), seconds, spec.get("audiences") or [], spec.get("boundObjectRef"))
+    wrong = [_duration(seconds)] if not SHORTEST <= seconds <= LONGEST else []
+    bound = _bound(call, spec.get("boundObjectRef"), wrong)
+    if wrong:
+        raise errors.invalid("authentication.k8s.io", "TokenRequest", call.info.name, wrong)
+    tokens = call.server.tokens
+    status = tokens.issue(row.decode(), seconds, spec.get("audiences") or [], bound)
     answer = {
         "kind": "TokenRequest",
         "apiVersion": "authentication.k8s.io/v1",
@@ -34,6 +37,30 @@ async def token(call: Call) -> Response:
         "status": status,
     }
     return Response(orjson.dumps(answer), 201)
+
+
+def _duration(seconds: int) -> errors.Cause:
+    limit = "less than 10 minutes" if seconds < SHORTEST else "larger than 2^32 seconds"
+    return causes.invalid("spec.expirationSeconds", seconds, f"may not specify a duration {limit}")
+
+
+def _bound(call: Call, reference: Object | None, wrong: list[errors.Cause]) -> Object | None:
+    """The object that the token is to stand and fall with. Raises StatusError 404, 409 for another uid."""
+    if not reference:
+        return None
+    kind, name = reference.get("kind", ""), reference.get("name", "")
+    resource = BOUND.get(kind.lower())
+    if resource is None:
+        wrong.append(causes.not_supported("spec.boundObjectRef.kind", kind, ("Node", "Pod", "Secret")))
+        return None
+    found = call.server.storage.lookup(resource, "" if resource == "nodes" else call.info.namespace, name)
+    if found is None:
+        raise errors.not_found("", resource, name)
+    uid = found["metadata"]["uid"]
+    if reference.get("uid") not in (None, "", uid):
+        why = f"the UID in the bound object reference ({reference['uid']}) does not match the UID in record ({uid})"
+        raise errors.conflict("", resource, name, why)
+    return {"kind": kind, "name": name, "uid": uid}
 
 
 TABLE: Table = {("serviceaccounts", "token"): {"create": token}}

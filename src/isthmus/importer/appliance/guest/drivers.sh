@@ -56,18 +56,28 @@ build_segment() { # RELEASE ; leaves $WORK/segment.cpio, padded to a sector as t
 		chmod 755 $tree/$hooks/pre-udev/01-isthmus.sh
 	done
 	[ -s $WORK/links ] && while read -r file; do cp "$file" $tree/etc/systemd/network/; done <$WORK/links
-	(cd $tree && find . -mindepth 1 | sed 's/^\.\///' | sort | cpio -o -H newc -R 0:0 2>/dev/null) >$WORK/segment.cpio || die "the drivers cannot be packed"
+	find $tree -exec touch -h -d '1970-01-02 00:00:00' {} + # equal content shall give equal bytes: a second run changes nothing
+	(cd $tree && find . -mindepth 1 | sed 's/^\.\///' | sort |
+		cpio -o -H newc -R 0:0 --renumber-inodes --ignore-devno 2>/dev/null) >$WORK/segment.cpio || die "the drivers cannot be packed"
 	pad $WORK/segment.cpio
 }
 
 pad() { # FILE ; with zeros to a multiple of 512 bytes
-	rest=$(($(stat -c %s $1) % 512))
-	[ $rest = 0 ] || dd if=/dev/zero bs=$((512 - rest)) count=1 2>/dev/null >>$1
+	truncate -s $((($(stat -c %s $1) + 511) / 512 * 512)) $1
 }
 
-prepend() { # INITRD RELEASE ; from the kept original, so that a second run adds nothing twice
+has_segment() { # INITRD ; whether it is one of ours: its second file's name stands near its beginning
+	head -c 1024 "$1" | grep -q zz-isthmus
+}
+
+prepend() { # INITRD RELEASE ; from the kept original if this one is ours already, so that nothing is added twice
 	old=$1
-	[ -e "$STATE/original$1" ] && old=$STATE/original$1
+	if has_segment "$1"; then
+		old=$STATE/original$1
+		is_file "$old" || { warn "$1 has drivers of an earlier conversion, whose original is gone: left as it is"; return; }
+	else
+		rm -f "$STATE/original$1" # of an earlier conversion; the guest has rebuilt this one since
+	fi
 	cat $WORK/segment.cpio "$old" >"$1.isthmus" 2>/dev/null || { rm -f "$1.isthmus"; die "no room in ${1%/*} for the initrd with drivers"; }
 	cmp -s "$1" "$1.isthmus" && { rm "$1.isthmus"; return; }
 	chmod "$(stat -c %a "$1")" "$1.isthmus"

@@ -71,6 +71,7 @@ def test_a_restart_stops_this_very_instance_and_keeps_the_start_until_the_next_o
     absent = runstrategy.decide(vm("Manual", requests=requests), None, NOW)
     assert absent.act is Act.START
     assert absent.requests == (requests[1],)
+    assert absent.paused
     fresh = runstrategy.decide(vm("Manual", requests=requests), vmi("Pending", uid="u2"), NOW)
     assert fresh.act is Act.NOTHING
     assert fresh.requests == ()

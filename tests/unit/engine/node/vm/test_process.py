@@ -88,13 +88,19 @@ def test_how_it_ended_decides_the_phase(reason, acpi, good):
 
 
 def test_version_two_has_one_directory_and_version_one_one_for_each_controller(tmp_path):
-    two = cgroup.build_plan(2, "n1", "u", vcpus=2, memory=1 << 30, root=tmp_path)
+    two = cgroup.build_plan(2, "n1", "u", vcpus=2, memory_limit=1 << 30, root=tmp_path)
     assert two.directories == (tmp_path / "isthmus/n1/u",)
-    assert (tmp_path / "isthmus/n1/u/memory.max", str((1 << 30) + (512 << 20))) in two.values
-    one = cgroup.build_plan(1, "n1", "u", vcpus=2, memory=1 << 30, root=tmp_path)
+    assert (tmp_path / "isthmus/n1/u/memory.max", str(1 << 30)) in two.values
+    one = cgroup.build_plan(1, "n1", "u", vcpus=2, memory_limit=1 << 30, root=tmp_path)
     assert {path.relative_to(tmp_path).parts[0] for path in one.directories} == {"cpu", "memory", "pids"}
     assert (tmp_path / "cpu/isthmus/n1/u/cpu.shares", "2048") in one.values
-    assert cgroup.build_plan(0, "n1", "u", vcpus=2, memory=1, root=tmp_path).procs == ()
+    assert cgroup.build_plan(0, "n1", "u", vcpus=2, memory_limit=1, root=tmp_path).procs == ()
+
+
+def test_memory_is_limited_only_if_a_limit_is_asked_for(tmp_path):
+    for version, name, unlimited in ((2, "memory.max", "max"), (1, "memory.limit_in_bytes", "-1")):
+        values = dict(cgroup.build_plan(version, "n1", "u", vcpus=1, root=tmp_path).values)
+        assert next(text for path, text in values.items() if path.name == name) == unlimited
 
 
 def test_the_version_is_told_by_what_is_mounted(tmp_path):
