@@ -103,3 +103,12 @@ async def test_a_root_named_on_the_kernel_command_line_is_renamed_too(tmp_path):
     assert "/boot/grub/grub.cfg" in {change.path for change in converted.report.changes}
     verdict = await prove(converted.disk, "scsi", PLAN)
     assert verdict.outcome is judge.Outcome.PASSED, verdict
+
+
+@pytest.mark.long
+async def test_a_guest_whose_initramfs_is_made_by_dracut_is_converted_too(tmp_path):
+    guest = await legacy.build(legacy.Recipe(builder="dracut", packages=legacy.DRACUT_PACKAGES))
+    converted = await convert(guest, tmp_path / "converted.qcow2")
+    assert converted.report.initramfs == "dracut"
+    verdict = await prove(converted.disk, "virtio", PLAN)
+    assert verdict.outcome is judge.Outcome.PASSED, verdict

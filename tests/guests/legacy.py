@@ -43,6 +43,9 @@ UNUSED = (
 PASSWORD = "isthmus"
 
 
+DRACUT_PACKAGES = tuple("dracut" if name == "initramfs-tools" else name for name in PACKAGES)
+
+
 @dataclass(frozen=True, slots=True)
 class Recipe:
     """What may differ between legacy guests. `root_by_name` also puts root=/dev/sda1 on the kernel's command line."""

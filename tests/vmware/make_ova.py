@@ -10,8 +10,10 @@ import hashlib
 import sys
 import tarfile
 import tempfile
+import zlib
 from collections.abc import Sequence
 from dataclasses import replace
+from functools import partial
 from pathlib import Path
 
 if __name__ == "__main__":
@@ -20,21 +22,24 @@ if __name__ == "__main__":
 from tests.vmware import ovf, vmdk
 
 
-def make_ova(out: Path, machine: ovf.Machine, raws: Sequence[Path], *, digest: str = "sha256") -> None:
+def make_ova(out: Path, machine: ovf.Machine, raws: Sequence[Path], *, digest: str = "sha256", level: int = 0) -> None:
     """Write the OVA of `machine` (whose disks are filled in from `raws`) to `out`. `digest` "" leaves the .mf out."""
     with tempfile.TemporaryDirectory(dir=out.parent, prefix=".make-ova-") as name:
         folder = Path(name)
-        make_folder(folder, machine, raws, digest=digest)
+        make_folder(folder, machine, raws, digest=digest, level=level)
         pack(out, [folder / entry for entry in order(folder)])
 
 
-def make_folder(folder: Path, machine: ovf.Machine, raws: Sequence[Path], *, digest: str = "sha256") -> Path:
-    """The same as an OVF folder: the descriptor's path."""
+def make_folder(
+    folder: Path, machine: ovf.Machine, raws: Sequence[Path], *, digest: str = "sha256", level: int = 0
+) -> Path:
+    """The same as an OVF folder: the descriptor's path. `level` is zlib's; 0 compresses with isal, fast."""
+    compress = partial(zlib.compress, level=level) if level else vmdk.fast
     disks, digests = [], {}
     for number, raw in enumerate(raws, 1):
         path = folder / f"{machine.name}-disk{number}.vmdk"
         with path.open("wb") as file:
-            capacity = vmdk.write_stream_optimized(raw, file, extent=path.name)
+            capacity = vmdk.write_stream_optimized(raw, file, extent=path.name, compress=compress)
         disks.append(ovf.DiskFile(path.name, path.stat().st_size, capacity))
     descriptor = folder / f"{machine.name}.ovf"
     descriptor.write_bytes(ovf.descriptor(replace(machine, disks=disks)))
@@ -82,6 +87,7 @@ def main() -> None:
     parser.add_argument("--os-type", default="debian10_64Guest")
     parser.add_argument("--controller", choices=sorted(ovf.CONTROLLERS), default="lsilogic")
     parser.add_argument("--digest", choices=("sha1", "sha256", "sha512", ""), default="sha256")
+    parser.add_argument("--level", type=int, default=0, help="zlib's, 1 to 9; by default isal's fast one")
     parser.add_argument("--out", type=Path, required=True)
     args = parser.parse_args()
     networks = args.network + ["VM Network"] * (len(args.mac) - len(args.network))
@@ -93,7 +99,7 @@ def main() -> None:
         args.name, (), cards, args.cpus, args.cores_per_socket, args.memory, args.firmware, args.secure_boot,
         args.os_type, controller=args.controller,
     )  # fmt: skip
-    make_ova(args.out, machine, args.disk, digest=args.digest)
+    make_ova(args.out, machine, args.disk, digest=args.digest, level=args.level)
 
 
 if __name__ == "__main__":

@@ -2,10 +2,16 @@
 
 import time
 from datetime import UTC, datetime
+from functools import lru_cache
 
 
 def timestamp(seconds: float | None = None) -> str:
     """`metav1.Time`: whole seconds, e.g. 2026-01-02T03:04:05Z."""
+    return _second(int(time.time() if seconds is None else seconds))
+
+
+@lru_cache(maxsize=16)
+def _second(seconds: int) -> str:
     return time.strftime("%Y-%m-%dT%H:%M:%SZ", time.gmtime(seconds))
 
 

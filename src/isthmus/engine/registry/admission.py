@@ -4,16 +4,29 @@ A plugin is a row of `PLUGINS`: the resources that it looks at and up to three h
 schema, validating ones after it. Plugins read the store, never write it.
 """
 
-from collections.abc import Callable
+from collections.abc import Callable, Iterator
 from dataclasses import dataclass
-from typing import Any
+from typing import Any, Protocol
 
 from isthmus.engine.registry.registry import Served
 from isthmus.engine.registry.write import WriteContext
+from isthmus.engine.store.row import Key, Row
 from isthmus.engine.store.store import Store
 
+DECODED_LIMIT = 256
 Object = dict[str, Any]
-Lookup = Callable[[str, str, str], Object | None]  # (resource, namespace, name) -> the object, decoded
+
+
+class Lookup(Protocol):
+    """The store as a plugin sees it: what the next write will find."""
+
+    def __call__(self, resource: str, namespace: str, name: str) -> Object | None:
+        """One object, decoded. Read it only: it may be handed out again."""
+
+    def all(self, resource: str) -> Iterator[Object]:
+        """Every object of a resource, decoded anew."""
+
+
 Hook = Callable[[Served, Object, Object | None, WriteContext, Lookup], None]  # raises StatusError to refuse
 
 
@@ -31,33 +44,56 @@ class Plugin:
     validate_delete: Hook = _pass
 
 
+class Heads:
+    """`Lookup` over the store. Keeps decoded what many writes look up: namespaces, instance types."""
+
+    def __init__(self, store: Store) -> None:
+        self._store = store
+        self._decoded: dict[Key, tuple[Row, Object]] = {}
+
+    def __call__(self, resource: str, namespace: str, name: str) -> Object | None:
+        """See Lookup."""
+        row = self._store.head((resource, namespace, name))
+        if row is None:
+            return None
+        known = self._decoded.get(row.key)
+        if known is None or known[0] is not row:
+            if len(self._decoded) >= DECODED_LIMIT:
+                self._decoded.clear()
+            known = self._decoded[row.key] = (row, row.decode())
+        return known[1]
+
+    def all(self, resource: str) -> Iterator[Object]:
+        """See Lookup."""
+        return (row.decode() for row in self._store.heads(resource))
+
+
 class Admission:
     """All plugins in order, with a view of the store for them to look things up in."""
 
     def __init__(self, store: Store, plugins: tuple[Plugin, ...]) -> None:
-        self._store = store
+        self._lookup = Heads(store)
         self._plugins = plugins
-
-    def lookup(self, resource: str, namespace: str, name: str) -> Object | None:
-        """The object as the next write will find it."""
-        row = self._store.head((resource, namespace, name))
-        return row.decode() if row else None
+        self._by_resource: dict[str, list[Plugin]] = {}
 
     def _for(self, served: Served) -> list[Plugin]:
         resource = served.kind.resource
-        return [p for p in self._plugins if not p.resources or resource in p.resources]
+        if (plugins := self._by_resource.get(resource)) is None:
+            plugins = [p for p in self._plugins if not p.resources or resource in p.resources]
+            self._by_resource[resource] = plugins
+        return plugins
 
     def mutate(self, served: Served, new: Object, old: Object | None, context: WriteContext) -> None:
         """Complete `new` in place. Raises StatusError."""
         for plugin in self._for(served):
-            plugin.mutate(served, new, old, context, self.lookup)
+            plugin.mutate(served, new, old, context, self._lookup)
 
     def validate(self, served: Served, new: Object, old: Object | None, context: WriteContext) -> None:
         """Refuse what may not be. Raises StatusError."""
         for plugin in self._for(served):
-            plugin.validate(served, new, old, context, self.lookup)
+            plugin.validate(served, new, old, context, self._lookup)
 
     def validate_delete(self, served: Served, old: Object, context: WriteContext) -> None:
         """Refuse a deletion that may not be. Raises StatusError."""
         for plugin in self._for(served):
-            plugin.validate_delete(served, old, None, context, self.lookup)
+            plugin.validate_delete(served, old, None, context, self._lookup)

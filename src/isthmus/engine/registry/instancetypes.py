@@ -13,7 +13,7 @@ CLUSTER_SCOPED = {"instancetype": "virtualmachineclusterinstancetype", "preferen
 
 def expand(vm: Object, lookup: Lookup) -> Object:
     """The VM with both folded in, the matchers gone. Raises StatusError 404, or 409 naming what conflicts."""
-    specs = {which: _spec(vm, which, lookup) for which in CLUSTER_SCOPED}
+    specs = {which: find_spec(vm, which, lookup) for which in CLUSTER_SCOPED}
     expansion = instancetype.expand(vm, specs["instancetype"], specs["preference"])
     if expansion.conflicts:
         listing = ", ".join(expansion.conflicts)
@@ -22,7 +22,8 @@ def expand(vm: Object, lookup: Lookup) -> Object:
     return instancetype.drop_matchers(expansion.vm)
 
 
-def _spec(vm: Object, which: str, lookup: Lookup) -> Object | None:
+def find_spec(vm: Object, which: str, lookup: Lookup) -> Object | None:
+    """The spec of what a VM's matcher names; None without a matcher. Raises StatusError 404."""
     matcher = vm["spec"].get(which)
     if not matcher:
         return None

@@ -52,7 +52,7 @@ def same(old: Object, new: Object) -> bool:
 def carry_over(served: Served, old: Object, new: Object, context: WriteContext) -> Object:
     """`new` with put back what a write to this endpoint may not change.
 
-    The result, its metadata and its spec are fresh dicts; below them it may share values with both arguments.
+    The result and its metadata are fresh dicts; what lies below may be shared with both arguments.
     """
     metadata = dict(old["metadata"])
     wanted = new.get("metadata") or {}

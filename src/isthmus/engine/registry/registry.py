@@ -4,7 +4,7 @@ from collections.abc import Callable, Iterable
 from dataclasses import dataclass, field
 
 from isthmus.engine.registry.strategy import Strategy, strategy_for
-from isthmus.kinds import catalogue
+from isthmus.kinds import catalogue, columns
 from isthmus.kinds.kind import Kind
 from isthmus.machinery.schema import Node
 
@@ -18,11 +18,18 @@ class Served:
     stored_as: str = ""  # the kind's key in the store
     custom: bool = False  # a custom resource, here (a user's CRD) or upstream (KubeVirt's kinds)
     _nodes: dict[str, Node | None] = field(default_factory=dict)
+    _columns: columns.Plan | None = None
 
     def __post_init__(self) -> None:
-        group = self.kind.group
         self.stored_as = self.kind.store_key
-        self.custom = not self.kind.builtin or ("." in group and not group.endswith(".k8s.io"))
+        self.custom = not self.kind.builtin
+
+    @property
+    def columns(self) -> columns.Plan:
+        """What a Table shows of it, compiled when first asked for."""
+        if self._columns is None:
+            self._columns = columns.Plan(self.kind)
+        return self._columns
 
     def node(self, version: str) -> Node | None:
         """The schema of a version; None where the kind has none (anything goes)."""

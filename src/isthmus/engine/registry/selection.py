@@ -7,6 +7,8 @@ from isthmus.engine.store.row import Change, Row
 from isthmus.kinds import selectable
 from isthmus.machinery import fields, labels
 
+EQUALS = (labels.Operator.EQUALS, labels.Operator.DOUBLE_EQUALS)
+
 
 class Selection:
     """Made once a request, asked once a row. Raises StatusError 400 for a field that the kind cannot be selected by."""
@@ -27,6 +29,14 @@ class Selection:
         """By a request's parameters; `name` is that of the path (GET .../watch/pods/NAME), if it has one."""
         wanted = query.get("fieldSelector", "") or (f"metadata.name={name}" if name else "")
         return cls(served, namespace, query.get("labelSelector", ""), wanted)
+
+    @property
+    def label(self) -> tuple[str, str] | None:
+        """A label and value that every row must have, by which the store can find them."""
+        for requirement in self._labels.requirements if self._labels else ():
+            if requirement.operator in EQUALS:
+                return requirement.key, requirement.values[0]
+        return None
 
     def matches(self, row: Row) -> bool:
         """Whether the row is among those asked for. Its namespace was looked at before."""

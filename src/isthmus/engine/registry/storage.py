@@ -10,6 +10,7 @@ stumbles over an object that is not in its shape, the schema's complaint is the 
 
 import asyncio
 import contextlib
+import random
 import time
 import uuid
 from collections.abc import Callable, Iterator
@@ -30,6 +31,7 @@ from isthmus.machinery import errors, managedfields, names, objectmeta
 Object = dict[str, Any]
 Update = Callable[[Object], Object]  # from the current object to the wanted one
 GENERATE_TRIES = 8
+_random = random.Random()  # noqa: S311 - a uid must be unique, not secret; a system call each would be half its cost
 
 
 class Storage:
@@ -48,7 +50,7 @@ class Storage:
         if kind.status and not served.strategy.keeps_status:
             obj.pop("status", None)
         self._assign_name(served, metadata)
-        with _explained(served, obj, None, context):
+        with _explained(served, obj, context):
             schema.shape(served, obj, None, context)
             self._admission.mutate(served, obj, None, context)
             served.strategy.prepare(obj, None, context)
@@ -94,7 +96,7 @@ class Storage:
             raise errors.not_found(served.kind.group, served.kind.plural, key[2])
         old = head.decode()
         wanted = change(old)
-        with _explained(served, wanted, old, context):
+        with _explained(served, wanted, context):
             meta.check_preconditions(served, old, wanted.get("metadata") or {})
             new = meta.carry_over(served, old, wanted, context)
             metadata = new["metadata"]
@@ -164,7 +166,7 @@ class Storage:
 
 
 @contextlib.contextmanager
-def _explained(served: Served, obj: Object, old: Object | None, context: WriteContext) -> Iterator[None]:
+def _explained(served: Served, obj: Object, context: WriteContext) -> Iterator[None]:
     """Rules are written for objects in their schema's shape: where one fails over another shape, say what is wrong."""
     try:
         yield
@@ -185,7 +187,7 @@ def _start_metadata(metadata: Object) -> None:
         raise errors.bad_request("resourceVersion should not be set on objects to be created")
     for name in ("deletionTimestamp", "deletionGracePeriodSeconds", "resourceVersion", "selfLink", "generation"):
         metadata.pop(name, None)
-    metadata["uid"] = str(uuid.uuid4())
+    metadata["uid"] = str(uuid.UUID(int=_random.getrandbits(128), version=4))
     metadata["creationTimestamp"] = clock.timestamp()
 
 

@@ -17,5 +17,6 @@ class WriteContext:
     manager: str = ""
     operation: str = "Update"  # or Apply, when managedFields are made already
     dry_run: bool = False
+    internal: bool = False  # the server writes on the user's behalf, having checked what the user may do
     field_validation: str = "Warn"  # Strict, Warn or Ignore
     warnings: list[str] = field(default_factory=list)

@@ -1,9 +1,11 @@
 """The forms in which objects are answered: JSON as stored, Table, PartialObjectMetadata. Chosen by `Accept`.
 
-JSON is spliced from stored bytes; nothing is decoded. The other two decode each row.
+Stored bytes are spliced, never encoded again: the whole object, or its metadata, whose place in the bytes a row knows.
+What a Table shows of an object is kept with its row where it lasts, so a list that was shown once costs little more
+than its ages the next time.
 """
 
-from collections.abc import Sequence
+from collections.abc import Iterator, Sequence
 from datetime import UTC, datetime
 from typing import Any, Protocol
 
@@ -11,7 +13,7 @@ import orjson
 
 from isthmus.engine.registry.registry import Served
 from isthmus.engine.store.row import Row
-from isthmus.kinds import columns
+from isthmus.kinds import conversion
 from isthmus.machinery import accept, table
 
 Object = dict[str, Any]
@@ -29,17 +31,21 @@ class Representation(Protocol):
         """A list; `metadata` is its ListMeta."""
 
 
+def _list(kind: str, api_version: str, metadata: Object, items: Sequence[bytes]) -> bytes:
+    head = f'{{"kind":"{kind}","apiVersion":"{api_version}","metadata":'.encode()
+    return b'%b%b,"items":[%b]}' % (head, orjson.dumps(metadata), b",".join(items))
+
+
 class Json:
     """Stored bytes, in the version that was asked for."""
 
     def __init__(self, served: Served, version: str) -> None:
         kind = served.kind
-        self._list_head = f'{{"kind":"{kind.list_kind}","apiVersion":"{kind.api_version(version)}","metadata":'.encode()
+        self._kind = kind
+        self._api_version = kind.api_version(version)
         self._stored = f'"apiVersion":"{kind.api_version()}"'.encode()
-        self._wanted = (
-            b"" if version == kind.storage_version else f'"apiVersion":"{kind.api_version(version)}"'.encode()
-        )
-        self.cache_key = f"json/{version}"
+        self._wanted = b"" if version == kind.storage_version else f'"apiVersion":"{self._api_version}"'.encode()
+        self.cache_key = f"json/{self._api_version}"
 
     def one(self, value: bytes) -> bytes:
         """See Representation."""
@@ -48,7 +54,24 @@ class Json:
     def many(self, rows: Sequence[Row], metadata: Object) -> bytes:
         """See Representation."""
         values = [self.one(r.value) for r in rows] if self._wanted else [r.value for r in rows]
-        return b'%b%b,"items":[%b]}' % (self._list_head, orjson.dumps(metadata), b",".join(values))
+        return _list(self._kind.list_kind, self._api_version, metadata, values)
+
+
+class Converted:
+    """Objects whose version differs in more than its name from the form in which they are stored."""
+
+    def __init__(self, served: Served, version: str) -> None:
+        self._kind, self._version = served.kind, version
+        self.cache_key = f"converted/{self._kind.api_version(version)}"
+
+    def one(self, value: bytes) -> bytes:
+        """See Representation."""
+        return orjson.dumps(conversion.from_stored(self._kind, orjson.loads(value), self._version))
+
+    def many(self, rows: Sequence[Row], metadata: Object) -> bytes:
+        """See Representation."""
+        values = [self.one(r.value) for r in rows]
+        return _list(self._kind.list_kind, self._kind.api_version(self._version), metadata, values)
 
 
 class Metadata:
@@ -56,54 +79,70 @@ class Metadata:
 
     def __init__(self, version: str) -> None:
         self._version = version
+        self._head = partial_head(version)
         self.cache_key = f"metadata/{version}"
-
-    def _partial(self, value: bytes) -> Object:
-        metadata = orjson.loads(value)["metadata"]
-        return {"kind": "PartialObjectMetadata", "apiVersion": f"meta.k8s.io/{self._version}", "metadata": metadata}
 
     def one(self, value: bytes) -> bytes:
         """See Representation."""
-        return orjson.dumps(self._partial(value))
+        return self._head + orjson.dumps(orjson.loads(value)["metadata"]) + b"}"
 
     def many(self, rows: Sequence[Row], metadata: Object) -> bytes:
         """See Representation."""
-        head = {"kind": "PartialObjectMetadataList", "apiVersion": f"meta.k8s.io/{self._version}"}
-        return orjson.dumps(head | {"metadata": metadata, "items": [self._partial(r.value) for r in rows]})
+        items = [self._head + row.metadata + b"}" for row in rows]
+        return _list("PartialObjectMetadataList", f"meta.k8s.io/{self._version}", metadata, items)
+
+
+def partial_head(version: str) -> bytes:
+    """A PartialObjectMetadata up to its metadata."""
+    return f'{{"kind":"PartialObjectMetadata","apiVersion":"meta.k8s.io/{version}","metadata":'.encode()
 
 
 class Table:
     """What `kubectl get` prints. The column definitions come with the first answer only."""
 
     def __init__(self, served: Served, version: str, include_object: str) -> None:
-        self._kind = served.kind
+        self._plan = served.columns
         self._version = version
-        self._include = include_object or "Metadata"
+        self._include = table.check_include(include_object)
+        self._head = partial_head(version)
         self._definitions = True
         self.cache_key = ""
 
-    def _table(self, objects: Sequence[Object], metadata: Object) -> bytes:
-        now = datetime.now(UTC)
-        rows = [(columns.cells(self._kind, o, now), o) for o in objects]
-        definitions = columns.definitions(self._kind) if self._definitions else None
-        self._definitions = False
-        return orjson.dumps(table.build(definitions, rows, metadata, self._version, self._include))
-
     def one(self, value: bytes) -> bytes:
         """See Representation."""
-        obj = orjson.loads(value)
-        return self._table([obj], {"resourceVersion": obj["metadata"].get("resourceVersion", "")})
+        row = Row(("", "", ""), 0, value)
+        revision = row.decode()["metadata"].get("resourceVersion", "")
+        return self.many([row], {"resourceVersion": revision})
 
     def many(self, rows: Sequence[Row], metadata: Object) -> bytes:
         """See Representation."""
-        return self._table([r.decode() for r in rows], metadata)
+        definitions = self._plan.definitions if self._definitions else None
+        self._definitions = False
+        return orjson.dumps(table.build(definitions, self._rows(rows), metadata, self._version))
+
+    def _rows(self, rows: Sequence[Row]) -> Iterator[Object]:
+        plan, now, include, head = self._plan, datetime.now(UTC), self._include, self._head
+        for row in rows:
+            if not plan.lasting:
+                cells = plan.compute(row.decode(), now)
+            else:
+                if row.shown is None or row.shown[0] is not plan:
+                    row.shown = (plan, plan.read(row.decode()))
+                cells = plan.show(row.shown[1], now)
+            if include == "Metadata":
+                yield {"cells": cells, "object": orjson.Fragment(head + row.metadata + b"}")}
+            else:
+                yield {"cells": cells, "object": orjson.Fragment(row.value) if include == "Object" else None}
 
 
 def choose(served: Served, version: str, header: str, include_object: str = "") -> tuple[Representation, str]:
     """The representation that an Accept header asks for, and its content type. Raises StatusError 406."""
     media = accept.negotiate(header, forms=accept.OBJECT_FORMS)
+    kind = served.kind
     if media.form == "Table":
         return Table(served, media.version, include_object), media.content_type
-    if media.form.startswith("PartialObjectMetadata"):
+    if media.form:
         return Metadata(media.version), media.content_type
+    if kind.conversion and (kind.stored_as or version != kind.storage_version):
+        return Converted(served, version), media.content_type
     return Json(served, version), media.content_type

@@ -23,7 +23,18 @@ class Row:
     at hand set them.
     """
 
-    __slots__ = ("_labels", "change", "fields", "frames", "key", "previous", "revision", "value")
+    __slots__ = (
+        "_labels",
+        "_metadata_end",
+        "change",
+        "fields",
+        "frames",
+        "key",
+        "previous",
+        "revision",
+        "shown",
+        "value",
+    )
 
     def __init__(
         self,
@@ -39,6 +50,8 @@ class Row:
         self.change = change
         self._labels = labels
         self.fields: dict[str, str] | None = None
+        self.shown: tuple[object, list[Any]] | None = None  # whose columns, and what they keep of the object
+        self._metadata_end = 0
         # Only while the row travels as an event: what it replaced, for selector transitions, and its encoded forms.
         self.previous: Row | None = None
         self.frames: dict[object, bytes] | None = None
@@ -49,6 +62,14 @@ class Row:
         if self._labels is None:
             self._labels = self.decode()["metadata"].get("labels") or {}
         return self._labels
+
+    @property
+    def metadata(self) -> bytes:
+        """metadata as it stands in the bytes: the third field, after apiVersion and kind."""
+        start = self.value.index(b'"metadata":{') + 11
+        if not self._metadata_end:
+            self._metadata_end = start + len(orjson.dumps(self.decode()["metadata"]))
+        return self.value[start : self._metadata_end]
 
     def event(self) -> "Row":
         """A copy that keeps what belongs to the event for as long as somebody holds it back."""

@@ -101,7 +101,7 @@ class Log:
     def after(self, revision: int, resource: str, until: int, limit: int) -> list[Row]:
         """The first `limit` rows of `resource` with revisions in (revision, until], each with what it replaced."""
         sql = (
-            f"SELECT {COLUMNS} FROM log WHERE revision > ? AND revision <= ? AND resource = ? ORDER BY revision LIMIT ?"  # noqa: S608, E501
+            f"SELECT {COLUMNS} FROM log WHERE revision > ? AND revision <= ? AND resource = ? ORDER BY revision LIMIT ?"  # noqa: S608
         )
         rows = [_row(r) for r in self._db.execute(sql, (revision, until, resource, limit))]
         for row in rows:

@@ -11,14 +11,15 @@ import asyncio
 import logging
 import sqlite3
 import time
-from bisect import bisect_left
 from collections import deque
+from collections.abc import Iterator
 from concurrent.futures import ThreadPoolExecutor
 from pathlib import Path
 
 from isthmus.engine.store.hub import Hub, Sink
 from isthmus.engine.store.row import Change, Key, Row
 from isthmus.engine.store.sqlite import Log
+from isthmus.engine.store.table import Table
 
 log = logging.getLogger(__name__)
 COMPACTION_INTERVAL = 300.0  # seconds of history that watchers can resume from, at least
@@ -31,45 +32,6 @@ class StoreError(Exception):
 
 class CompactedError(Exception):
     """The history that was asked for is no longer kept."""
-
-
-class Table:
-    """The current objects of one resource, by (namespace, name)."""
-
-    __slots__ = ("_keys", "last_revision", "rows")
-
-    def __init__(self) -> None:
-        self.rows: dict[tuple[str, str], Row] = {}
-        self.last_revision = 0  # of the last change to any of them
-        self._keys: list[tuple[str, str]] | None = None
-
-    def put(self, row: Row) -> None:
-        """Take over a committed row."""
-        key = row.key[1:]
-        if row.change is Change.DELETED:
-            if self.rows.pop(key, None) is not None:
-                self._keys = None
-        else:
-            if key not in self.rows:
-                self._keys = None
-            self.rows[key] = row
-        self.last_revision = row.revision
-
-    def keys(self) -> list[tuple[str, str]]:
-        """In order of namespace and name."""
-        if self._keys is None:
-            self._keys = sorted(self.rows)
-        return self._keys
-
-    def list(self, namespace: str | None, after: tuple[str, str] | None = None) -> list[Row]:
-        """Rows in key order, of one namespace or (None) of all, beyond the key `after` if given."""
-        keys = self.keys()
-        start = 0 if after is None else bisect_left(keys, (after[0], after[1] + "\0"))
-        if namespace is None:
-            return [self.rows[k] for k in keys[start:]]
-        start = max(start, bisect_left(keys, (namespace, "")))
-        end = bisect_left(keys, (namespace + "\0", ""))
-        return [self.rows[k] for k in keys[start:end]]
 
 
 class Store:
@@ -125,6 +87,12 @@ class Store:
         """The object as the next write must build upon it."""
         row = self._heads.get(key) or self.get(key)
         return None if row is None or row.change is Change.DELETED else row
+
+    def heads(self, resource: str) -> Iterator[Row]:
+        """Every object of a resource as the next write must build upon it."""
+        waiting = {key: row for key, row in self._heads.items() if key[0] == resource}
+        yield from (row for row in waiting.values() if row.change is not Change.DELETED)
+        yield from (row for row in self.table(resource).rows.values() if row.key not in waiting)
 
     async def page(
         self,

@@ -10,7 +10,7 @@ from pathlib import Path
 
 from isthmus.codec import manifest
 from isthmus.codec.vmdk import descriptor, header
-from isthmus.importer.sources import package, streams, web
+from isthmus.importer.sources import package, streams
 from isthmus.importer.sources.checked import CheckedPackage, Checksum
 from isthmus.importer.sources.errors import SourceError, blamed_on
 from isthmus.importer.sources.hashing import Ledger
@@ -30,20 +30,22 @@ def open_package(location: str, checksum: manifest.Digest | None = None) -> Pack
     if location == STDIN:
         return open_stream("upload", streams.Pipe(0), checksum)
     if "://" in location:
-        return _open_url(web.parse_address(location), checksum)
+        from isthmus.importer.sources import weblocation  # HTTP and TLS take a while to import
+
+        return weblocation.open_url(location, checksum)
     path = Path(location)
     if path.is_dir():
         path = _only_descriptor(path)
     with blamed_on(location):
         file = streams.LocalFile(path)
         head = file.read_at(0, header.SECTOR)
-    if _is_xml(head):
+    if is_xml(head):
         opened = package.open_folder(path)
-    elif _is_disk(head):
+    elif is_disk(head):
         opened = package.open_disk(location, _beside(path), path.name)
     else:
         opened = package.open_ova(location, file)
-    return _checked(opened, file.whole(), checksum)
+    return checked(opened, file.whole(), checksum)
 
 
 def open_stream(name: str, stream: Stream, checksum: manifest.Digest | None = None) -> Package:
@@ -53,11 +55,12 @@ def open_stream(name: str, stream: Stream, checksum: manifest.Digest | None = No
     with blamed_on(name):
         head = streams.read_exactly(stream, header.SECTOR)
     whole = streams.Prefixed(head, stream)
-    opened: Package = _DiskPipe(name, whole) if _is_disk(head) else PipePackage(name, whole)
+    opened: Package = _DiskPipe(name, whole) if is_disk(head) else PipePackage(name, whole)
     return CheckedPackage(opened, check) if check else opened
 
 
-def _checked(opened: Package, stream: Stream, checksum: manifest.Digest | None) -> Package:
+def checked(opened: Package, stream: Stream, checksum: manifest.Digest | None) -> Package:
+    """`opened`, whose `finish` will also compare what `stream`, the whole file, hashes to."""
     if checksum is None:
         return opened
     check = Checksum(opened.name, checksum)
@@ -83,51 +86,15 @@ def _beside(path: Path) -> package.Find:
     return find
 
 
-def _is_xml(head: bytes) -> bool:
+def is_xml(head: bytes) -> bool:
+    """Whether a file that begins so is an OVF descriptor, or claims to be."""
     text = head.replace(b"\0", b"").lstrip(b"\xef\xbb\xbf\xff\xfe \t\r\n")
     return text.startswith((b"<?xml", b"<Envelope", b"<ovf:", b"<!--", b"<!DOCTYPE"))
 
 
-def _is_disk(head: bytes) -> bool:
+def is_disk(head: bytes) -> bool:
+    """Whether a file that begins so is a VMDK."""
     return head.startswith((header.MAGIC, b"COWD")) or descriptor.looks_like(head)
-
-
-def _open_url(address: web.Address, checksum: manifest.Digest | None) -> Package:
-    """In place if the server serves ranges; to be hashed as a whole, a file has to come as a stream in any case."""
-    with blamed_on(address.shown):
-        file = web.WebFile(address)
-        head = streams.read_exactly(file.stream(0, header.SECTOR), header.SECTOR) if file.ranges else b""
-    find = _web_sibling(address)
-    if file.ranges and _is_xml(head):
-        return _checked(package.open_seekable(address.shown, find, address.name), file.whole(), checksum)
-    if not file.ranges or checksum:
-        return _open_forward(address, file, checksum)
-    if _is_disk(head):
-        return package.open_disk(address.shown, find, address.name)
-    return package.open_ova(address.shown, file)
-
-
-def _open_forward(address: web.Address, file: web.WebFile, checksum: manifest.Digest | None) -> Package:
-    stream = file.whole()
-    with blamed_on(address.shown):
-        head = streams.read_exactly(stream, header.SECTOR)
-    if _is_xml(head) or descriptor.looks_like(head):
-        # Small: fetched once more, with the files beside it.
-        stream.close()
-        find = _web_sibling(address)
-        open_with = package.open_seekable if _is_xml(head) else package.open_disk
-        return _checked(open_with(address.shown, find, address.name), web.WebFile(address).whole(), checksum)
-    return open_stream(address.shown, streams.Prefixed(head, stream), checksum)
-
-
-def _web_sibling(address: web.Address) -> package.Find:
-    def find(name: str) -> RandomFile | None:
-        try:
-            return web.WebFile(address.sibling(name) if name != address.name else address)
-        except web.NotFoundError:
-            return None
-
-    return find
 
 
 class _DiskPipe:

@@ -22,7 +22,7 @@ from isthmus.importer.sources.machine import Machine
 from isthmus.importer.sources.package import Package
 from isthmus.importer.worker import inspect as inspecting
 from isthmus.importer.worker import interrupt
-from isthmus.importer.worker.progress import JsonLines, Progress, Several, Status
+from isthmus.importer.worker.progress import JsonLines, Progress, Several
 from isthmus.importer.worker.target import TargetError
 from isthmus.importer.worker.transfer import Assignment, Transfer
 
@@ -114,12 +114,17 @@ def _audience(reference: str | None) -> Progress:
     namespace, _, name = reference.partition("/")
     if not namespace or not name:
         raise click.UsageError("--import takes NAMESPACE/NAME")
+    from isthmus.importer.worker.status import Status  # the client's libraries take a while to import
+
     kubeconfig = os.environ.get("KUBECONFIG")
     return Several(JsonLines(), Status(Path(kubeconfig) if kubeconfig else None, namespace, name))
 
 
 def run() -> int:
     """The whole program; its exit code."""
+    # The threads spend most of their time in C without the interpreter's lock, some 100 us a grain, and want it back
+    # for a few: the usual 5 ms of waiting for it would leave cores idle.
+    sys.setswitchinterval(0.0001)
     try:
         main(standalone_mode=False)
     except (SourceError, click.ClickException) as error:

@@ -18,8 +18,9 @@ from isthmus.importer.sources.streams import INFLATE_ERROR
 from isthmus.importer.worker.pieces import Piece
 from isthmus.importer.worker.target import Target
 
-THREADS = 3
-BATCH = 16  # pieces handed over at once
+THREADS = 4
+BATCH = 8  # pieces handed over at once: half a MiB of the usual grains
+_DEPTH = 24  # batches that wait, so that nobody starves where the machine is busy
 _RUN = 1 << 20  # most bytes written at once
 _BLOCK = 1 << 16  # zeros are left out in such units
 _ZEROS = bytes(_BLOCK)
@@ -33,7 +34,7 @@ class Pipeline:
         self._target = target
         self._batch: list[Piece] = []
         self._size = 0
-        self._queue: queue.Queue[list[Piece] | None] = queue.Queue(threads + 1)
+        self._queue: queue.Queue[list[Piece] | None] = queue.Queue(_DEPTH)
         self._error: BaseException | None = None
         self._lock = threading.Lock()
         self.written = 0

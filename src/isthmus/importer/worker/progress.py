@@ -1,17 +1,12 @@
-"""How far a transfer is, told once a second at most: as JSON lines, and in the status of the VirtualMachineImport.
+"""How far a transfer is, told once a second at most: as JSON lines here, in an object's status by `status`.
 
-Rates are smoothed over some seconds, so that the time left does not jump. What goes into the status is
-`status.transfer`: see `Snapshot.as_dict`.
+Rates are smoothed over some seconds, so that the time left does not jump.
 """
 
-import asyncio
 import sys
-import threading
 import time
-from collections.abc import Callable, Iterator
-from contextlib import AsyncExitStack, contextmanager
+from collections.abc import Callable
 from dataclasses import dataclass, field
-from pathlib import Path
 from typing import Any, Protocol
 
 import orjson
@@ -108,61 +103,6 @@ class JsonLines:
 
     def close(self) -> None:
         """See Progress."""
-
-
-class Status:
-    """Patches `status.transfer` of a VirtualMachineImport, in a thread with an event loop of its own.
-
-    Only the newest snapshot counts: what a slow server does not take in time is never sent.
-    """
-
-    def __init__(self, kubeconfig: Path | None, namespace: str, name: str) -> None:
-        self._kubeconfig = kubeconfig
-        self._namespace = namespace
-        self._name = name
-        self._newest: Snapshot | None = None
-        self._changed = threading.Event()
-        self._closed = False
-        self._thread = threading.Thread(target=self._run_told, name="status", daemon=True)
-        self._thread.start()
-
-    def report(self, snapshot: Snapshot) -> None:
-        """See Progress."""
-        self._newest = snapshot
-        self._changed.set()
-
-    def close(self) -> None:
-        """See Progress."""
-        self._closed = True
-        self._changed.set()
-        self._thread.join(timeout=15)
-
-    async def _run(self) -> None:
-        from isthmus.client import connect, resources  # the client's libraries take a while to import
-
-        async with AsyncExitStack() as stack:
-            client = connect.open_client(self._kubeconfig, "isthmus-importer-worker")
-            stack.push_async_callback(client.close)
-            while not self._closed or self._newest:
-                await asyncio.to_thread(self._changed.wait)
-                self._changed.clear()
-                snapshot, self._newest = self._newest, None
-                if snapshot is not None:
-                    body = {"status": {"transfer": snapshot.as_dict()}}
-                    with self._told():
-                        await client.patch(resources.IMPORTS, self._name, body, self._namespace, subresource="status")
-
-    def _run_told(self) -> None:
-        with self._told():
-            asyncio.run(self._run())
-
-    @contextmanager
-    def _told(self) -> Iterator[None]:
-        """See Progress: told, never raised."""
-        try:
-            yield
-        except Exception as error:  # noqa: BLE001
-            sys.stderr.write(f"status of {self._namespace}/{self._name} not written: {error}\n")
 
 
 class Several:

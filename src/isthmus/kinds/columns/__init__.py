@@ -54,49 +54,94 @@ def definitions(kind: Kind) -> list[Object]:
 
 def cells(kind: Kind, value: Object, now: datetime | None = None) -> list[Any]:
     """`cells` of an object's row, one for each column of `of(kind)`."""
+    plan = Plan(kind)
     now = now or datetime.now(UTC)
-    return [_cell(kind, column, value, now) for column in of(kind)]
+    return plan.show(plan.read(value), now) if plan.lasting else plan.compute(value, now)
 
 
-def _cell(kind: Kind, column: Column, value: Object, now: datetime) -> Any:
+class Plan:
+    """The columns of a kind, compiled. Made once a kind; kept by whoever shows many objects.
+
+    Where no column is a function (KubeVirt's kinds, a user's CRDs), the cells of an object are `lasting`: `read` gives
+    what to keep with the object, and `show` only words the ages anew.
+    """
+
+    def __init__(self, kind: Kind) -> None:
+        columns = of(kind)
+        self.definitions = definitions(kind)
+        self.lasting = not any(column.function for column in columns)
+        self._readers = [_reader(kind, column) for column in columns]
+        self._dates = [i for i, column in enumerate(columns) if column.type == "date" and not column.function]
+
+    def compute(self, value: Object, now: datetime) -> list[Any]:
+        """The cells of an object at one time."""
+        out = [read(value, now) for read in self._readers]
+        for index in self._dates:
+            out[index] = _age(out[index], now)
+        return out
+
+    def read(self, value: Object) -> list[Any]:
+        """What `show` needs: the cells, with times in place of ages. For lasting columns only."""
+        return [read(value, _NEVER) for read in self._readers]
+
+    def show(self, kept: list[Any], now: datetime) -> list[Any]:
+        """The cells at one time."""
+        if not self._dates:
+            return kept
+        out = kept.copy()
+        for index in self._dates:
+            out[index] = _age(out[index], now)
+        return out
+
+
+_NEVER = datetime.min.replace(tzinfo=UTC)
+
+
+def _reader(kind: Kind, column: Column) -> Function:
     if column.function:
-        return FUNCTIONS[column.function](value, now)
-    found = jsonpath.compile(column.path).first(value)
+        return FUNCTIONS[column.function]
+    first = jsonpath.compile(column.path).first
+    if column.type == "date" and not kind.builtin:
+        return lambda value, _now: _time(first(value))
     if kind.builtin:
-        return _ZERO.get(column.type) if found is None else found
-    return None if found is None else _CONVERSIONS[column.type](found, now)
+        zero = _ZERO.get(column.type)
+        return lambda value, _now: zero if (found := first(value)) is None else found
+    convert = _CONVERSIONS[column.type]
+    return lambda value, _now: None if (found := first(value)) is None else convert(found)
 
 
-def _integer(found: Any, _now: datetime) -> int | None:
+def _time(found: Any) -> datetime | str | None:
+    if not isinstance(found, str):
+        return None
+    return age.parse(found) or age.INVALID
+
+
+def _age(time: Any, now: datetime) -> Any:
+    return age.human(now - time) if isinstance(time, datetime) else time
+
+
+def _integer(found: Any) -> int | None:
     return int(found) if isinstance(found, int | float) and not isinstance(found, bool) else None
 
 
-def _number(found: Any, _now: datetime) -> float | None:
+def _number(found: Any) -> float | None:
     return float(found) if isinstance(found, int | float) and not isinstance(found, bool) else None
 
 
-def _boolean(found: Any, _now: datetime) -> bool | None:
+def _boolean(found: Any) -> bool | None:
     return found if isinstance(found, bool) else None
 
 
-def _date(found: Any, now: datetime) -> str | None:
-    if not isinstance(found, str):
-        return None
-    time = age.parse(found)
-    return age.INVALID if time is None else age.human(now - time)
-
-
-def _string(found: Any, _now: datetime) -> str:
+def _string(found: Any) -> str:
     if isinstance(found, str):
         return found
     return orjson.dumps(found).decode()
 
 
 # A value of another type than the column's is shown as nothing, as the real server does.
-_CONVERSIONS: dict[str, Function] = {
+_CONVERSIONS: dict[str, Callable[[Any], Any]] = {
     "integer": _integer,
     "number": _number,
     "boolean": _boolean,
-    "date": _date,
     "string": _string,
 }

@@ -7,7 +7,8 @@ from pathlib import Path
 
 import pytest
 
-from isthmus.importer.worker.progress import DiskState, Rate, Snapshot, Status
+from isthmus.importer.worker.progress import DiskState, Rate, Snapshot
+from isthmus.importer.worker.status import Status
 
 
 def test_the_rate_is_smoothed_and_tells_the_time_left():

@@ -2,6 +2,7 @@
 
 from typing import Any
 
+from isthmus.engine.registry.strategies import immutable
 from isthmus.engine.registry.strategy import Strategy, register
 from isthmus.engine.registry.write import WriteContext
 from isthmus.lib import clock
@@ -9,18 +10,18 @@ from isthmus.machinery import structuralschema
 from isthmus.machinery.errors import Cause
 
 Object = dict[str, Any]
+FIXED = ("spec.group", "spec.scope", "spec.names.plural", "spec.names.kind")
 CLEANUP = "customresourcecleanup.apiextensions.k8s.io"
 
 
 def _prepare(new: Object, old: Object | None, context: WriteContext) -> None:
-    names = new.setdefault("spec", {}).setdefault("names", {})
-    kind = names.get("kind", "")
-    names.setdefault("singular", kind.lower())
-    names.setdefault("listKind", f"{kind}List")
-    new["spec"].setdefault("conversion", {"strategy": "None"})
-    finalizers = new["metadata"].setdefault("finalizers", [])
+    spec = new.get("spec") or {}
+    kind = (spec.get("names") or {}).get("kind", "")
+    names = {"singular": kind.lower(), "listKind": f"{kind}List", **(spec.get("names") or {})}
+    new["spec"] = {"conversion": {"strategy": "None"}, **spec, "names": names}
+    finalizers = new["metadata"].get("finalizers") or []
     if old is None and CLEANUP not in finalizers:
-        finalizers.append(CLEANUP)
+        new["metadata"]["finalizers"] = [*finalizers, CLEANUP]
     if context.subresource == "":
         new["status"] = _status(new, (old or {}).get("status") or {})
 
@@ -45,8 +46,8 @@ def _status(crd: Object, before: Object) -> Object:
     }
 
 
-def _validate(new: Object, _old: Object | None, _context: WriteContext) -> list[Cause]:
-    spec, causes = new["spec"], []
+def _validate(new: Object, old: Object | None, _context: WriteContext) -> list[Cause]:
+    spec, causes = new["spec"], immutable.changed(FIXED, new, old) if old is not None else []
     wanted = f"{spec['names'].get('plural', '')}.{spec.get('group', '')}"
     if new["metadata"]["name"] != wanted:
         causes.append(

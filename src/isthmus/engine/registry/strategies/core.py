@@ -1,12 +1,13 @@
-"""Namespaces, Secrets, Pods, Services, PersistentVolumes and their claims, ConfigMaps, Nodes, Events."""
+"""Namespaces, Secrets, Pods, PersistentVolumes and their claims, ConfigMaps, Nodes, Events."""
 
 import base64
 from typing import Any
 
+from isthmus.engine.registry.strategies import immutable
 from isthmus.engine.registry.strategy import Strategy, register
 from isthmus.engine.registry.write import WriteContext
 from isthmus.lib import clock
-from isthmus.machinery import names
+from isthmus.machinery import causes, names
 from isthmus.machinery.errors import Cause
 
 Object = dict[str, Any]
@@ -42,6 +43,7 @@ register(
         waits=_namespace_waits,
         mark_deleted=_mark_terminating,
         generation=False,
+        status_metadata=True,
     ),
 )
 
@@ -62,19 +64,28 @@ def _immutable_data(new: Object, old: Object | None, _context: WriteContext) -> 
 
 
 def _validate_secret(new: Object, old: Object | None, context: WriteContext) -> list[Cause]:
-    causes = _immutable_data(new, old, context)
+    wrong = _immutable_data(new, old, context)
     for key, value in (new.get("data") or {}).items():
+        wrong += [causes.invalid(f"data[{key}]", key, c) for c in names.config_key(key)]
         try:
             base64.b64decode(value or "", validate=True)
         except ValueError:
-            causes.append(Cause(f"data[{key}]", "Invalid value: must be base64"))
+            wrong.append(causes.invalid(f"data[{key}]", causes.OMITTED, "must be base64"))
     if old is not None and new.get("type") != old.get("type"):
-        causes.append(Cause("type", f'Invalid value: "{new.get("type")}": {IMMUTABLE}'))
-    return causes
+        wrong.append(causes.invalid("type", new.get("type"), IMMUTABLE))
+    return wrong
 
 
 register("secrets", Strategy(prepare=_secret, validate=_validate_secret, generation=False))
-register("configmaps", Strategy(validate=_immutable_data, generation=False))
+
+
+def _validate_configmap(new: Object, old: Object | None, context: WriteContext) -> list[Cause]:
+    keys = [(field, key) for field in ("data", "binaryData") for key in new.get(field) or ()]
+    wrong = [causes.invalid(f"{field}[{key}]", key, c) for field, key in keys for c in names.config_key(key)]
+    return wrong + _immutable_data(new, old, context)
+
+
+register("configmaps", Strategy(validate=_validate_configmap, generation=False))
 
 
 def _pod(new: Object, old: Object | None, context: WriteContext) -> None:
@@ -88,7 +99,7 @@ def _pod(new: Object, old: Object | None, context: WriteContext) -> None:
         spec.setdefault("preemptionPolicy", "PreemptLowerPriority")
         spec.setdefault("tolerations", _default_tolerations())
     elif context.subresource == "" and new["spec"].get("nodeName") is None and old["spec"].get("nodeName"):
-        new["spec"]["nodeName"] = old["spec"]["nodeName"]
+        new["spec"] = {**new["spec"], "nodeName": old["spec"]["nodeName"]}
 
 
 def _default_tolerations() -> list[Object]:
@@ -113,54 +124,97 @@ def _qos_class(spec: Object) -> str:
     return "Guaranteed" if guaranteed else "Burstable"
 
 
+POD_MUTABLE_SHOWN = "`spec.containers[*].image`,`spec.initContainers[*].image`,`spec.activeDeadlineSeconds`,`spec.terminationGracePeriodSeconds` (allow it to be set to 1 if it was previously negative),`spec.tolerations` (only additions to existing tolerations)"  # noqa: E501
 POD_MUTABLE = {"activeDeadlineSeconds", "tolerations", "terminationGracePeriodSeconds", "schedulingGates"}
 
 
 def _validate_pod(new: Object, old: Object | None, context: WriteContext) -> list[Cause]:
     spec = new.get("spec") or {}
-    causes = []
+    wrong = []
     if not spec.get("containers"):
-        causes.append(Cause("spec.containers", "Required value", "FieldValueRequired"))
+        wrong.append(Cause("spec.containers", "Required value", "FieldValueRequired"))
     if old is not None and context.subresource == "":
 
         def fixed(obj: Object) -> Object:
-            images = [{k: v for k, v in c.items() if k != "image"} for c in obj["spec"].get("containers", [])]
-            return {k: v for k, v in obj["spec"].items() if k not in POD_MUTABLE} | {"containers": images}
+            kept = {k: v for k, v in obj["spec"].items() if k not in POD_MUTABLE}
+            for field in ("containers", "initContainers"):
+                kept[field] = [{k: v for k, v in c.items() if k != "image"} for c in kept.get(field) or ()]
+            return kept
 
         if fixed(new) != fixed(old):
-            causes.append(
-                Cause("spec", f"Forbidden: pod updates may not change fields other than {sorted(POD_MUTABLE)}")
+            wrong.append(
+                Cause(
+                    "spec",
+                    f"Forbidden: pod updates may not change fields other than {POD_MUTABLE_SHOWN}",
+                    "FieldValueForbidden",
+                )
             )
-    return causes
+    return wrong
 
 
-register("pods", Strategy(prepare=_pod, validate=_validate_pod, graceful=True))
+register("pods", Strategy(prepare=_pod, validate=_validate_pod, graceful=True, status_metadata=True))
 
 
-def _phase(phase: str) -> Any:
-    def prepare(new: Object, old: Object | None, _context: WriteContext) -> None:
-        if old is None:
-            new["status"] = {"phase": phase}
-
-    return prepare
+def _claim(new: Object, old: Object | None, _context: WriteContext) -> None:
+    if old is None:
+        new["status"] = {"phase": "Pending"}
+        new["spec"] = {"volumeMode": "Filesystem", **(new.get("spec") or {})}
 
 
-register("persistentvolumeclaims", Strategy(prepare=_phase("Pending"), generation=False))
-register("persistentvolumes", Strategy(prepare=_phase("Pending"), generation=False))
+CLAIM_FIXED = (
+    "spec is immutable after creation except resources.requests and volumeAttributesClassName for bound claims"
+)
 
 
-def _service(new: Object, _old: Object | None, _context: WriteContext) -> None:
-    spec = new.setdefault("spec", {})
-    spec.setdefault("type", "ClusterIP")
-    spec.setdefault("sessionAffinity", "None")
-    for port in spec.get("ports") or []:
-        port.setdefault("protocol", "TCP")
-        port.setdefault("targetPort", port.get("port"))
-    new.setdefault("status", {"loadBalancer": {}})
+def _validate_claim(new: Object, old: Object | None, context: WriteContext) -> list[Cause]:
+    spec = new["spec"]
+    if old is None:
+        missing = [] if spec.get("accessModes") else ["spec.accessModes"]
+        asked = ((spec.get("resources") or {}).get("requests") or {}).get("storage")
+        missing += [] if asked else ["spec.resources[storage]"]
+        return [causes.required(field, "at least 1 access mode is required" * ("Modes" in field)) for field in missing]
+    if context.subresource or spec is old["spec"]:
+        return []
+    fixed = []
+    for one in (spec, old["spec"]):
+        kept = {k: v for k, v in one.items() if k not in ("resources", "volumeAttributesClassName")}
+        for name in ("volumeName", "storageClassName"):
+            if not old["spec"].get(name):
+                kept.pop(name, None)  # a controller fills these in, once
+        fixed.append(kept)
+    return [causes.forbidden("spec", CLAIM_FIXED)] if fixed[0] != fixed[1] else []
 
 
-register("services", Strategy(name_check=names.dns1035_label, prepare=_service, generation=False))
-register("nodes", Strategy(generation=False))
+VOLUME_SOURCES = ("csi", "hostPath", "iscsi", "fc", "local", "nfs", "rbd", "cephfs")
+
+
+def _volume(new: Object, old: Object | None, _context: WriteContext) -> None:
+    if old is None:
+        new["status"] = {"phase": "Pending"}
+        defaults = {"volumeMode": "Filesystem", "persistentVolumeReclaimPolicy": "Retain"}
+        new["spec"] = defaults | (new.get("spec") or {})
+
+
+def _validate_volume(new: Object, old: Object | None, _context: WriteContext) -> list[Cause]:
+    if old is None:
+        fields = [f for f in ("accessModes", "capacity") if not new["spec"].get(f)]
+        return [causes.required(f"spec.{f}") for f in fields]
+    sources = [{k: o["spec"][k] for k in VOLUME_SOURCES if k in o["spec"]} for o in (new, old)]
+    if sources[0] != sources[1]:
+        path = "spec.persistentvolumesource"
+        return [causes.forbidden(path, f"{path} is immutable after creation")]
+    return immutable.changed(("spec.volumeMode",), new, old)
+
+
+register(
+    "persistentvolumeclaims",
+    Strategy(prepare=_claim, validate=_validate_claim, generation=False, status_metadata=True),
+)
+register(
+    "persistentvolumes",
+    Strategy(prepare=_volume, validate=_validate_volume, generation=False, status_metadata=True),
+)
+register("nodes", Strategy(generation=False, keeps_status=True, status_metadata=True))
 
 
 def _event(new: Object, old: Object | None, _context: WriteContext) -> None:

@@ -1,16 +1,25 @@
-"""VirtualMachines and VirtualMachineInstances: what KubeVirt's webhooks complete and refuse, in process."""
+"""VirtualMachines, their instances and migrations: what KubeVirt's webhooks complete and refuse, in process.
+
+Sources: virt-api's mutating and validating webhooks; facts of defaults and immutability in KubeVirt's user guide 1.9.
+What needs other objects (instance types, the VMI of a migration) is an admission plugin: `kubevirtadmission`.
+"""
 
 import uuid
 from typing import Any
 
+from isthmus.engine.registry.strategies import vmispec
 from isthmus.engine.registry.strategy import Strategy, register
 from isthmus.engine.registry.write import WriteContext
 from isthmus.machinery.errors import Cause
+from isthmus.machinery.fieldtree import at
 
 Object = dict[str, Any]
-RUN_STRATEGIES = ("Always", "RerunOnFailure", "Manual", "Halted", "Once", "WaitAsReceiver")
+RUN_STRATEGIES = ("Halted", "Manual", "Always", "RerunOnFailure", "Once", "WaitAsReceiver")
 FIRMWARE_NAMESPACE = uuid.UUID("6a1a24a1-4061-4607-8bf4-a3963d0c5895")
 OWN_ACCOUNTS = ("system:masters", "system:isthmus:controllers", "system:nodes")
+RESERVED_LABELS = ("kubevirt.io/created-by", "kubevirt.io/nodeName", "kubevirt.io/migrationJobUID", "kubevirt.io/migrationTargetNodeName", "kubevirt.io/managed-by")  # fmt: skip  # noqa: E501
+RUNNING_DEPRECATED = "spec.running is deprecated, please use spec.runStrategy instead."
+SUPPORTED_VALUE = "FieldValueNotSupported"
 
 
 def _default_domain(spec: Object) -> None:
@@ -41,95 +50,102 @@ def _prepare_vmi(new: Object, old: Object | None, _context: WriteContext) -> Non
 
 
 def _validate_vmi(new: Object, old: Object | None, context: WriteContext) -> list[Cause]:
-    if old is not None:
-        ours = any(g in OWN_ACCOUNTS for g in context.groups)
-        if new["spec"] != old["spec"] and not ours:
-            return [Cause("spec", "Forbidden: update of VMI object is restricted")]
+    if old is None:
+        return vmispec.validate(new["spec"], "spec")
+    if context.internal or any(g in OWN_ACCOUNTS for g in context.groups):
         return []
-    return _validate_spec(new["spec"], "spec")
-
-
-def _validate_vm(new: Object, _old: Object | None, _context: WriteContext) -> list[Cause]:
-    spec, causes = new.get("spec") or {}, []
-    if "running" in spec and "runStrategy" in spec:
-        causes.append(Cause("spec.running", "Invalid value: Running and RunStrategy are mutually exclusive"))
-    if "running" not in spec and "runStrategy" not in spec:
-        causes.append(
-            Cause("spec", "Required value: One of Running or RunStrategy must be specified", "FieldValueRequired")
-        )
-    if "runStrategy" in spec and spec["runStrategy"] not in RUN_STRATEGIES:
-        supported = ", ".join(RUN_STRATEGIES)
-        causes.append(
-            Cause("spec.runStrategy", f'Unsupported value: "{spec["runStrategy"]}": supported values: {supported}',
-                  "FieldValueNotSupported")
-        )  # fmt: skip
-    template = spec.get("template")
-    if not template:
-        return [*causes, Cause("spec.template", "Required value", "FieldValueRequired")]
-    return causes + _validate_spec(template.get("spec") or {}, "spec.template.spec")
-
-
-def _validate_spec(spec: Object, path: str) -> list[Cause]:
-    """Names are unique, disks have volumes, interfaces have networks."""
-    causes: list[Cause] = []
-    devices = (spec.get("domain") or {}).get("devices") or {}
-    volumes, networks = spec.get("volumes") or [], spec.get("networks") or []
-    interfaces, disks = devices.get("interfaces") or [], devices.get("disks") or []
-    where = f"{path}.domain.devices"
-    for items, place in (
-        (volumes, f"{path}.volumes"),
-        (networks, f"{path}.networks"),
-        (disks, f"{where}.disks"),
-        (interfaces, f"{where}.interfaces"),
-    ):
-        causes += _unique_names(items, place)
-    volume_names = {v.get("name") for v in volumes}
-    for index, disk in enumerate(disks):
-        if disk.get("name") not in volume_names and "cdrom" not in disk:
-            causes.append(
-                Cause(
-                    f"{where}.disks[{index}].name",
-                    f"Invalid value: {where}.disks[{index}].name '{disk.get('name')}' not found in volumes",
-                )
-            )
-    network_names = {n.get("name") for n in networks}
-    for index, interface in enumerate(interfaces):
-        if networks and interface.get("name") not in network_names:
-            causes.append(
-                Cause(
-                    f"{where}.interfaces[{index}].name",
-                    f"Invalid value: '{interface.get('name')}' does not match any network",
-                )
-            )
-    interface_names = {i.get("name") for i in interfaces}
-    for index, network in enumerate(networks):
-        if network.get("name") not in interface_names:
-            causes.append(
-                Cause(f"{path}.networks[{index}].name", f"Invalid value: '{network.get('name')}' has no interface")
-            )
-    return causes
-
-
-def _unique_names(items: list[Object], place: str) -> list[Cause]:
-    seen: set[str] = set()
-    causes = []
-    for index, item in enumerate(items):
-        name = item.get("name", "")
-        if not name:
-            causes.append(Cause(f"{place}[{index}].name", "Required value", "FieldValueRequired"))
-        elif name in seen:
-            causes.append(Cause(f"{place}[{index}].name", f'Duplicate value: "{name}"', "FieldValueDuplicate"))
-        seen.add(name)
-    return causes
+    if new["spec"] != old["spec"]:
+        return [Cause("spec", "update of VMI object is restricted", SUPPORTED_VALUE)]
+    before, after = (o["metadata"].get("labels") or {} for o in (old, new))
+    if any(before.get(label) != after.get(label) for label in RESERVED_LABELS):
+        message = "modification of the following reserved kubevirt.io/ labels on a VMI object is prohibited"
+        return [Cause("metadata.labels", message, SUPPORTED_VALUE)]
+    return []
 
 
 def _prepare_vm(new: Object, old: Object | None, context: WriteContext) -> None:
     spec = new.setdefault("spec", {})
-    if "running" in spec and context.subresource == "":
-        context.warnings.append("spec.running is deprecated, please use spec.runStrategy instead.")
-    if old is None:
-        new["metadata"].setdefault("labels", new["metadata"].get("labels") or {})
+    if context.subresource:
+        return
+    if "running" in spec and (old is None or old["spec"].get("running") is not spec["running"]):
+        context.warnings.append(RUNNING_DEPRECATED)
+
+
+def _validate_vm(new: Object, old: Object | None, context: WriteContext) -> list[Cause]:
+    if context.subresource or new["metadata"].get("deletionTimestamp"):
+        return []
+    spec = new.get("spec") or {}
+    if old is not None and spec is old.get("spec"):
+        return []
+    causes = [*_run_strategy(spec)]
+    template = spec.get("template")
+    if not template:
+        return [*causes, Cause("spec.template", "missing virtual machine template.", "FieldValueRequired")]
+    inside = template.get("spec") or {}
+    if spec.get("instancetype") or spec.get("preference"):
+        return causes + _data_volume_templates(spec)  # its spec is judged once both are folded in: kubevirtadmission
+    return causes + vmispec.validate(inside, "spec.template.spec") + _data_volume_templates(spec)
+
+
+def _run_strategy(spec: Object) -> list[Cause]:
+    running, strategy = spec.get("running"), spec.get("runStrategy")
+    if running is not None and strategy is not None:
+        message = "Running and RunStrategy are mutually exclusive. Note that Running is deprecated, please use RunStrategy instead"  # noqa: E501
+        return [Cause("spec.running", message)]
+    if running is None and strategy is None:
+        return [Cause("spec.running", "One of Running or RunStrategy must be specified", "FieldValueRequired")]
+    if strategy is not None and strategy not in RUN_STRATEGIES:
+        return [Cause("spec.runStrategy", f"Invalid RunStrategy ({strategy})")]
+    return []
+
+
+def _data_volume_templates(spec: Object) -> list[Cause]:
+    """Every template makes a volume of the VM."""
+    volumes = at(spec, "template.spec.volumes") or []
+    used = {at(v, "dataVolume.name") or at(v, "persistentVolumeClaim.claimName") for v in volumes}
+    out = []
+    for index, template in enumerate(spec.get("dataVolumeTemplates") or []):
+        name = at(template, "metadata.name")
+        field = f"spec.dataVolumeTemplate[{index}]"
+        if not name:
+            out.append(
+                Cause(field, "'name' field must not be empty for DataVolumeTemplate entry", "FieldValueRequired")
+            )
+        elif name not in used:
+            message = f"DataVolumeTemplate entry {field} must be referenced in the VMI template's 'volumes' list"
+            out.append(Cause(field, message))
+    return out
+
+
+def _validate_migration(new: Object, old: Object | None, _context: WriteContext) -> list[Cause]:
+    spec = new.get("spec") or {}
+    if old is not None:
+        if spec != old.get("spec"):
+            return [Cause("spec", "update of Migration object's spec is restricted", SUPPORTED_VALUE)]
+        return []
+    if not spec.get("vmiName"):
+        return [Cause("spec.vmiName", "vmiName is missing", "FieldValueRequired")]
+    return []
+
+
+def _fixed_spec(kind: str) -> Any:
+    def validate(new: Object, old: Object | None, context: WriteContext) -> list[Cause]:
+        if old is not None and context.subresource == "" and new.get("spec") != old.get("spec"):
+            return [Cause("spec", f"spec in immutable after creation: {kind}")]
+        return []
+
+    return validate
 
 
 register("virtualmachines.kubevirt.io", Strategy(prepare=_prepare_vm, validate=_validate_vm))
-register("virtualmachineinstances.kubevirt.io", Strategy(prepare=_prepare_vmi, validate=_validate_vmi, generation=True))
+register(
+    "virtualmachineinstances.kubevirt.io",
+    Strategy(prepare=_prepare_vmi, validate=_validate_vmi, generation=True, keeps_status=True),
+)
+register("virtualmachineinstancemigrations.kubevirt.io", Strategy(validate=_validate_migration))
+for _kind, _plural in (
+    ("VirtualMachineSnapshot", "virtualmachinesnapshots.snapshot"),
+    ("VirtualMachineRestore", "virtualmachinerestores.snapshot"),
+    ("VirtualMachineBackup", "virtualmachinebackups.backup"),
+):
+    register(f"{_plural}.kubevirt.io", Strategy(validate=_fixed_spec(_kind)))

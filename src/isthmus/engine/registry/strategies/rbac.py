@@ -18,11 +18,10 @@ def _fixed_role(new: Object, old: Object | None, _context: WriteContext) -> list
 
 
 def _default_subjects(new: Object, _old: Object | None, _context: WriteContext) -> None:
-    for subject in new.get("subjects") or []:
-        if subject.get("kind") in ("User", "Group"):
-            subject.setdefault("apiGroup", GROUP)
+    if subjects := new.get("subjects"):
+        new["subjects"] = [{"apiGroup": GROUP, **s} if s.get("kind") in ("User", "Group") else s for s in subjects]
     if reference := new.get("roleRef"):
-        reference.setdefault("apiGroup", GROUP)
+        new["roleRef"] = {"apiGroup": GROUP, **reference}
 
 
 for _resource in ("roles", "clusterroles"):

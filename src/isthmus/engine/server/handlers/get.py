@@ -73,7 +73,10 @@ async def _rows(call: Call, selection: Selection, revision: int, after: tuple[st
     store = call.server.store
     table = store.table(call.served.stored_as)
     if table.last_revision <= revision:
-        rows = table.list(selection.namespace, after)
+        if (label := selection.label) and after is None:
+            rows = [r for r in table.labelled(*label) if selection.namespace in (None, r.key[1])]
+        else:
+            rows = table.list(selection.namespace, after)
     else:
         try:
             rows = await store.page(call.served.stored_as, revision, namespace=selection.namespace, after=after)

@@ -65,7 +65,13 @@ async def _write(call: Call, resource: str, change: Any, *, subresource: str = "
     served = call.server.registry.by_resource(resource)
     assert served
     context = WriteContext(
-        call.user.name, call.user.groups, served.kind.storage_version, subresource, "virt-api", dry_run=dry_run
+        call.user.name,
+        call.user.groups,
+        served.kind.storage_version,
+        subresource,
+        "virt-api",
+        dry_run=dry_run,
+        internal=True,
     )
     await call.server.storage.modify(served, (resource, call.info.namespace, call.info.name), change, context)
 
