@@ -1,86 +1,122 @@
 #!/usr/bin/env bash
-# Installs what is missing on Debian 12 or 13: Debian packages (asks first when a person is at the terminal), a virtual
-# environment with the locked Python packages, and the generated schemas. Safe to repeat; quick when nothing is missing.
+# Installs what is missing on Debian 12 or 13 and says why: Debian packages (asks first when a person is at the
+# terminal), a virtual environment with the locked Python packages, the generated schemas. Needs no compiler. Safe to
+# repeat, and done in a second when nothing is missing.
 set -euo pipefail
 cd "$(dirname "$0")/.."
-
-say() { printf '\033[1m==>\033[0m %s\n' "$*"; }
-fail() { printf 'setup: %s\n' "$*" >&2; exit 2; }
+. scripts/progress.sh
+bin=.venv/bin
+export PATH="$PWD/$bin:$PATH:/usr/sbin:/sbin" PIP_DISABLE_PIP_VERSION_CHECK=1 PIP_NO_INPUT=1
+logs=build/setup
 
 # package                what it is for
 PACKAGES="
 python3                  the language
 python3-venv             the virtual environment
-qemu-system-x86          runs VMs
-qemu-utils               qemu-img: disk images
-ovmf                     UEFI firmware of VMs
-iproute2                 networks of VMs
-nftables                 address translation for VMs
+qemu-system-x86          VMs
+qemu-utils               VMs: disk images (qemu-img)
+ovmf                     VMs: UEFI firmware
+iproute2                 VMs: networks
+nftables                 VMs: address translation
 skopeo                   images from registries and archives
-busybox-static           the conversion appliance and the tiny test guest
-lvm2                     the conversion appliance: guests on LVM
-btrfs-progs              the conversion appliance: guests on btrfs
-cpio                     initramfs archives
-kmod                     module indexes of the appliance
-virt-v2v                 the converter for guests that ours does not know
-libguestfs-tools         what virt-v2v runs in
-linux-image-amd64        the kernel of virt-v2v's appliance
-mmdebstrap               builds the legacy guest of the demo and the tests
-e2fsprogs                file systems of the test guests
-xfsprogs                 file systems of the test guests
-fdisk                    partitions of the test guests
-grub-pc-bin              the boot loader of the test guests
-grub2-common             the boot loader of the test guests
+zstd                     images with zstd layers
 openssh-client           isthmus ssh
-iputils-ping             the demo pings the imported guest
-npm                      fetches KubeVirt's API schemas
+virt-v2v                 imports: the converter for guests that ours does not know
+nbdkit                   imports: what virt-v2v reads disks with
+linux-image-amd64        imports: the kernel of virt-v2v's appliance
+busybox-static           tests: the shell of the tiny guests
+cpio                     tests: reads our initramfs archives
+libarchive-tools         tests: reads our ISO images
+mmdebstrap               tests, demo: builds the legacy guest
+e2fsprogs                tests, demo: file systems of guests
+fdisk                    tests, demo: partitions of guests
+grub-common              tests, demo: boot loaders of guests
+grub-pc-bin              tests, demo: boot loaders of guests
+iputils-ping             demo: pings the imported guest
+docker-registry          tests: a registry to pull from
+apache2-utils            tests: its passwords
 "
+# The appliance is made of packages that apt downloads and nobody installs: apt must know them.
+KNOWN_TO_APT=linux-image-cloud-amd64
 
-missing=()
-while read -r package purpose; do
-    [ -n "$package" ] || continue
-    if ! dpkg-query -W -f '${Status}' "$package" 2>/dev/null | grep -q 'ok installed'; then
-        if [ "$package" = npm ] && command -v npm >/dev/null; then continue; fi
+say() { printf '\033[1m==>\033[0m %s\n' "$*"; }
+fail() { printf 'setup: %s\n' "$*" >&2; exit 2; }
+
+find_missing() {
+    local package purpose
+    missing=()
+    while read -r package purpose; do
+        [ -n "$package" ] || continue
+        dpkg-query -W -f '${Status}\n' "$package" 2>/dev/null | grep -q 'ok installed' && continue
         [ ${#missing[@]} -gt 0 ] || say "These Debian packages are missing:"
         printf '      %-22s %s\n' "$package" "$purpose"
         missing+=("$package")
-    fi
-done <<<"$PACKAGES"
+    done <<<"$PACKAGES"
+}
 
-if [ ${#missing[@]} -gt 0 ]; then
-    command -v apt-get >/dev/null || fail "this is no Debian: install the packages above by hand, then run this again"
-    sudo=""
-    if [ "$(id -u)" != 0 ]; then
-        command -v sudo >/dev/null || fail "run 'apt-get install ${missing[*]}' as root, then run this again"
-        sudo=sudo
-    fi
-    if [ -t 0 ] && [ -z "${CI:-}" ]; then
-        read -rp "Install them with apt-get now? [Y/n] " answer
-        case "$answer" in [nN]*) fail "nothing was installed" ;; esac
-    fi
-    say "Installing ${#missing[@]} Debian packages (a few minutes the first time)"
-    $sudo apt-get update -qq
-    $sudo env DEBIAN_FRONTEND=noninteractive apt-get install -y -qq --no-install-recommends "${missing[@]}" >/dev/null
-fi
+# ask QUESTION: yes without a question when nobody is there to answer.
+ask() {
+    local answer
+    [ -t 0 ] && [ -z "${CI:-}" ] || return 0
+    read -rp "$1 [Y/n] " answer
+    [[ $answer != [nN]* ]]
+}
 
-python=""
-for candidate in python3 python3.13 python3.12 python3.11 /usr/bin/python3; do
-    if "$candidate" -c 'import sys; sys.exit(sys.version_info < (3, 11))' 2>/dev/null; then python=$candidate; break; fi
-done
-[ -n "$python" ] || fail "Python 3.11 or newer is needed"
+as_root() {
+    if [ "$(id -u)" = 0 ]; then "$@"; elif [ -t 0 ]; then sudo "$@"; else sudo -n "$@"; fi
+}
 
-if [ ! -x .venv/bin/python ]; then
-    say "Making the virtual environment .venv"
-    "$python" -m venv .venv
-fi
-stamp=.venv/locked
-wanted=$(sha256sum requirements.lock pyproject.toml | sha256sum | cut -d' ' -f1)
-if [ "$(cat "$stamp" 2>/dev/null)" != "$wanted" ]; then
-    say "Installing the locked Python packages"
-    .venv/bin/python -m pip install -q --disable-pip-version-check --require-hashes --no-deps -r requirements.lock
-    .venv/bin/python -m pip install -q --disable-pip-version-check --no-deps --no-build-isolation -e .
+install_packages() {
+    find_missing
+    if [ ${#missing[@]} = 0 ] && apt-cache show "$KNOWN_TO_APT" >/dev/null 2>&1; then return; fi
+    local install="apt-get update && apt-get install --no-install-recommends ${missing[*]}"
+    [ "$(id -u)" = 0 ] || command -v sudo >/dev/null || fail "neither root nor sudo: run as root: $install"
+    ask "Let apt-get install them now?" || fail "nothing was installed; to do it by hand: $install"
+    say "Reading apt's lists of packages"
+    quietly "$logs/apt-update.log" as_root apt-get update
+    [ ${#missing[@]} -gt 0 ] || return 0
+    say "Installing ${#missing[@]} Debian packages and what they depend on (one to four minutes)"
+    # shellcheck disable=SC2016  # the inner shell expands it
+    as_root env DEBIAN_FRONTEND=noninteractive sh -c \
+        'log=$1; shift; exec apt-get install -y --no-install-recommends -o APT::Status-Fd=3 "$@" 3>&1 >"$log" 2>&1' \
+        apt "$logs/apt-install.log" "${missing[@]}" | apt_progress || { tail -n 20 "$logs/apt-install.log" >&2; fail "apt-get failed"; }
+}
+
+make_environment() {
+    if [ -x $bin/python ] && $bin/python -c 'import pip' 2>/dev/null; then return; fi
+    local candidate python=""
+    for candidate in python3 /usr/bin/python3 python3.13 python3.12 python3.11; do
+        if "$candidate" -c 'import ensurepip, sys; sys.exit(sys.version_info < (3, 11))' 2>/dev/null; then
+            python=$candidate
+            break
+        fi
+    done
+    [ -n "$python" ] || fail "Python 3.11 or newer, with venv, is needed"
+    say "Making the virtual environment .venv of $("$python" --version)"
+    "$python" -m venv --clear .venv
+}
+
+install_locked() {
+    local stamp=.venv/locked wanted
+    wanted=$(sha256sum requirements.lock pyproject.toml | sha256sum | cut -d' ' -f1)
+    [ "$(cat "$stamp" 2>/dev/null)" != "$wanted" ] || return 0
+    say "Installing the Python packages of requirements.lock (half a minute)"
+    $bin/python -m pip install --no-deps --only-binary :all: --require-hashes -r requirements.lock 2>&1 |
+        tee "$logs/pip.log" | pip_progress "$(grep -c '^[a-z].*==' requirements.lock)" ||
+        { tail -n 20 "$logs/pip.log" >&2; fail "pip failed"; }
+    quietly "$logs/pip-editable.log" $bin/python -m pip install --no-deps --no-build-isolation -e .
     printf '%s' "$wanted" >"$stamp"
-fi
+}
 
-.venv/bin/python -m isthmus.kinds.generate
-say "Set up."
+generate_kinds() {
+    local made
+    made=$($bin/python -m isthmus.kinds.generate)
+    say "Schemas of Kubernetes, KubeVirt and CDI: ${made%% in *}"
+}
+
+mkdir -p $logs
+install_packages
+make_environment
+install_locked
+generate_kinds
+say "Set up. Next: make demo (the story), make check (before a commit), isthmus up"

@@ -11,7 +11,7 @@ from typing import Any
 
 import orjson
 
-from isthmus.machinery import errors, yamldecode
+from isthmus.machinery import errors
 from isthmus.machinery.pruning import Path, show_path
 
 MAX_BYTES = 3 * 1024 * 1024
@@ -107,6 +107,8 @@ def _yaml(body: bytes, find_duplicates: bool) -> tuple[Any, list[str]]:
             return _json(body, find_duplicates)
         except errors.StatusError:
             pass  # a YAML flow mapping, or the YAML parser words the error
+    from isthmus.machinery import yamldecode  # PyYAML: a fifth of the server's start, for bodies that are rare
+
     try:
         value, repeated = yamldecode.decode(body, max_depth=MAX_DEPTH)
     except yamldecode.YamlError as error:

@@ -43,7 +43,12 @@ def _paths(*paths: str) -> Object:
     return {"nonResourceURLs": list(paths), "verbs": ["get"]}
 
 
-VIEW = [_rule([""], [*COMMON, "namespaces"], READ), _rule(NAMESPACED_GROUPS, ALL, READ), _rule(["subresources.kubevirt.io"], VMI_VIEWS, ["get"])]  # fmt: skip
+VIEW = [
+    _rule([""], [*COMMON, "namespaces"], READ),
+    _rule(NAMESPACED_GROUPS, ALL, READ),
+    _rule(["subresources.kubevirt.io"], [*VMI_VIEWS, "virtualmachines/expand-spec"], ["get"]),
+    _rule(["subresources.kubevirt.io"], ["expand-vm-spec"], ["update"]),
+]
 EDIT = [
     *VIEW,
     _rule(
@@ -78,7 +83,7 @@ DISCOVERY = [
     "/version/",
 ]
 NODE = [
-    _rule([""], ["nodes"], READ + ["create", "update", "patch"]),
+    _rule([""], ["nodes"], [*READ, "create", "update", "patch"]),
     _rule([""], ["nodes/status", "pods/status"], ["update", "patch"]),
     _rule([""], ["pods"], [*READ, "delete"]),
     _rule([""], ["events"], ["create", "patch", "update"]),
@@ -88,7 +93,7 @@ NODE = [
     _rule([""], ["persistentvolumes", "persistentvolumes/status"], ["update", "patch"]),
     _rule([""], ["serviceaccounts/token"], ["create"]),
     _rule([""], ["serviceaccounts"], READ),
-    _rule(["coordination.k8s.io"], ["leases"], READ + ["create", "update", "patch"]),
+    _rule(["coordination.k8s.io"], ["leases"], [*READ, "create", "update", "patch"]),
     _rule(["kubevirt.io"], ["virtualmachineinstances", "virtualmachineinstances/status"], [*READ, "update", "patch"]),
     _rule(["kubevirt.io"], ["virtualmachines", "kubevirts"], READ),
     _rule(["k8s.cni.cncf.io"], ["network-attachment-definitions"], READ),

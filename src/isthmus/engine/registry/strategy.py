@@ -15,8 +15,8 @@ from isthmus.machinery import names
 from isthmus.machinery.errors import Cause
 
 Object = dict[str, Any]
-# (new, old or None on create, context). On an update `new` may share its spec and whatever lies deeper with `old`: a hook
-# replaces such values, it never writes into them. `new` itself and its metadata are its own.
+# (new, old or None on create, context). On an update `new` may share its spec and whatever lies deeper with `old`: a
+# hook replaces such values, it never writes into them. `new` itself and its metadata are its own.
 Prepare = Callable[[Object, Object | None, WriteContext], None]
 Validate = Callable[[Object, Object | None, WriteContext], list[Cause]]
 

@@ -11,9 +11,9 @@ from pathlib import Path
 
 import uvloop
 
-from isthmus.engine.auth import escalation, pki
-from isthmus.engine.auth.authentication import Tokens
+from isthmus.engine.auth import escalation, keyfiles
 from isthmus.engine.auth.authorization import Authorizer
+from isthmus.engine.auth.tokens import Tokens
 from isthmus.engine.registry import plugins, strategies
 from isthmus.engine.registry.admission import Admission
 from isthmus.engine.registry.customresources import CustomResources
@@ -42,17 +42,17 @@ def build(home: Home, address: str) -> Server:
     registry = Registry(catalogue.builtin_kinds())
     authorizer = Authorizer(store)
     storage = Storage(store, Admission(store, (*plugins.PLUGINS, escalation.plugin(authorizer))))
-    tokens = Tokens(pki.signing_key(home.pki), store)
+    tokens = Tokens(lambda: keyfiles.signing_key(home.pki), store)
     return Server(home, store, registry, storage, tokens, authorizer, address)
 
 
 def tls_context(home: Home, address: str) -> ssl.SSLContext:
     """TLS 1.2 or newer, a client certificate asked for but not demanded (tokens need none)."""
-    authority = pki.Authority(home.pki)
     context = ssl.SSLContext(ssl.PROTOCOL_TLS_SERVER)
     context.minimum_version = ssl.TLSVersion.TLSv1_2
-    context.load_cert_chain(*authority.server("apiserver", {"127.0.0.1", "::1", address}))
-    context.load_verify_locations(authority.certificate_path)
+    authority, certificate, key = keyfiles.server(home.pki, address)
+    context.load_cert_chain(certificate, key)
+    context.load_verify_locations(authority)
     context.verify_mode = ssl.CERT_OPTIONAL
     context.set_alpn_protocols(["http/1.1"])
     return context

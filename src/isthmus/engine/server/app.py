@@ -68,7 +68,7 @@ class App:
             return await nonresource.serve(self._server, request, info, user)
         served = self._server.registry.find(info.group, info.version, info.resource)
         if served is None:
-            raise errors.path_not_found()
+            return await subresources.serve_namespace(self._server, request, info, user)
         call = Call(self._server, request, info, user, served)
         response = await _dispatch(call)
         if info.version in served.kind.deprecated_versions and response is not None:

@@ -1,6 +1,7 @@
-"""gzip for large answers, as kube-apiserver has it: from 128 KiB on, for clients that take it and are not on this machine.
+"""gzip for large answers, as kube-apiserver has it: from 128 KiB on, for clients that take it.
 
-Between processes of one machine it costs more than it saves (docs/benchmarks.md, "API"). Called by `app`.
+Only over a network: between processes of one machine it costs more than it saves (docs/benchmarks.md, "API").
+Called by `app`.
 """
 
 import asyncio

@@ -4,8 +4,8 @@ from collections.abc import Mapping
 from dataclasses import dataclass, field
 from typing import Any
 
-from isthmus.engine.auth.authentication import Tokens
 from isthmus.engine.auth.authorization import Authorizer
+from isthmus.engine.auth.tokens import Tokens
 from isthmus.engine.auth.user import User
 from isthmus.engine.registry.registry import Registry, Served
 from isthmus.engine.registry.storage import Storage

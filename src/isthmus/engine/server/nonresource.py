@@ -9,7 +9,7 @@ from collections.abc import Callable
 import orjson
 
 from isthmus.engine.auth.user import User
-from isthmus.engine.server import metrics, upload
+from isthmus.engine.server import metrics, requestinfo, upload
 from isthmus.engine.server.context import Server
 from isthmus.engine.server.message import Request, Response
 from isthmus.engine.server.requestinfo import RequestInfo
@@ -44,6 +44,8 @@ async def serve(server: Server, request: Request, info: RequestInfo, user: User)
     if exact := EXACT.get(path):
         return exact(server, request)
     parts = path.strip("/").split("/")
+    if len(parts) == 4 and parts[1] == requestinfo.SUBRESOURCE_GROUP:
+        return _kubevirt(server, request, parts[3])
     if parts[0] in ("api", "apis"):
         return _group_discovery(server, request, parts)
     if path.startswith("/openapi/v3/"):
@@ -81,6 +83,15 @@ def _readyz(server: Server, _request: Request) -> Response:
 
 def _version(_server: Server, _request: Request) -> Response:
     return Response(version_info(KUBERNETES_VERSION))
+
+
+def _kubevirt(server: Server, request: Request, name: str) -> Response:
+    """version, healthz and guestfs of subresources.kubevirt.io, which `virtctl` asks."""
+    if name == "version":
+        return Response(version_info(KUBEVIRT_VERSION))
+    if name == "guestfs":
+        return Response(orjson.dumps({"registry": "quay.io/kubevirt", "tag": KUBEVIRT_VERSION, "imagePrefix": ""}))
+    return _healthz(server, request)
 
 
 def _metrics(_server: Server, _request: Request) -> Response:

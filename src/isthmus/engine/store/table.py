@@ -1,4 +1,4 @@
-"""The committed objects of one resource in memory, in order of their keys, and found by the labels that are asked for."""
+"""The committed objects of one resource in memory: in order of their keys, and found by the labels asked for."""
 
 from bisect import bisect_left
 
@@ -40,16 +40,6 @@ class Table:
             self._keys = sorted(self.rows)
         return self._keys
 
-    def list(self, namespace: str | None, after: tuple[str, str] | None = None) -> list[Row]:
-        """Rows in key order, of one namespace or (None) of all, beyond the key `after` if given."""
-        keys = self.keys()
-        start = 0 if after is None else bisect_left(keys, (after[0], after[1] + "\0"))
-        if namespace is None:
-            return [self.rows[k] for k in keys[start:]]
-        start = max(start, bisect_left(keys, (namespace, "")))
-        end = bisect_left(keys, (namespace + "\0", ""))
-        return [self.rows[k] for k in keys[start:end]]
-
     def labelled(self, label: str, value: str) -> list[Row]:
         """Rows that have this label, in key order. The first question about a label makes its index."""
         if (index := self._by_label.get(label)) is None:
@@ -59,6 +49,16 @@ class Table:
             for key, row in self.rows.items():
                 _move(index, label, key, None, row)
         return [self.rows[key] for key in sorted(index.get(value, ()))]
+
+    def list(self, namespace: str | None, after: tuple[str, str] | None = None) -> list[Row]:
+        """Rows in key order, of one namespace or (None) of all, beyond the key `after` if given."""
+        keys = self.keys()
+        start = 0 if after is None else bisect_left(keys, (after[0], after[1] + "\0"))
+        if namespace is None:
+            return [self.rows[k] for k in keys[start:]]
+        start = max(start, bisect_left(keys, (namespace, "")))
+        end = bisect_left(keys, (namespace + "\0", ""))
+        return [self.rows[k] for k in keys[start:end]]
 
 
 def _move(index: Index, label: str, key: RowKey, old: Row | None, new: Row) -> None:

@@ -9,7 +9,7 @@ from isthmus.codec import manifest
 from isthmus.importer.sources.errors import SourceError
 from isthmus.importer.sources.streams import Hashed, Stream
 
-_DEPTH = 16  # chunks on their way to the hashing thread
+_DEPTH = 8  # chunks on their way to the hashing thread
 
 
 class Hasher:

@@ -5,17 +5,14 @@ disk, and everything else has to be a tar archive.
 """
 
 import os
-from collections.abc import Iterator, Sequence
 from pathlib import Path
 
 from isthmus.codec import manifest
-from isthmus.codec.vmdk import descriptor, header
-from isthmus.importer.sources import package, streams
+from isthmus.codec.vmdk import header
+from isthmus.importer.sources import loose, package, streams
 from isthmus.importer.sources.checked import CheckedPackage, Checksum
 from isthmus.importer.sources.errors import SourceError, blamed_on
-from isthmus.importer.sources.hashing import Ledger
-from isthmus.importer.sources.machine import FileReference
-from isthmus.importer.sources.package import Content, Package
+from isthmus.importer.sources.package import Package
 from isthmus.importer.sources.pipe import PipePackage
 from isthmus.importer.sources.streams import RandomFile, Stream
 
@@ -41,8 +38,8 @@ def open_package(location: str, checksum: manifest.Digest | None = None) -> Pack
         head = file.read_at(0, header.SECTOR)
     if is_xml(head):
         opened = package.open_folder(path)
-    elif is_disk(head):
-        opened = package.open_disk(location, _beside(path), path.name)
+    elif loose.is_disk(head):
+        opened = loose.open_disk(location, _beside(path), path.name)
     else:
         opened = package.open_ova(location, file)
     return checked(opened, file.whole(), checksum)
@@ -55,7 +52,7 @@ def open_stream(name: str, stream: Stream, checksum: manifest.Digest | None = No
     with blamed_on(name):
         head = streams.read_exactly(stream, header.SECTOR)
     whole = streams.Prefixed(head, stream)
-    opened: Package = _DiskPipe(name, whole) if is_disk(head) else PipePackage(name, whole)
+    opened: Package = loose.DiskPipe(name, whole, head) if loose.is_disk(head) else PipePackage(name, whole)
     return CheckedPackage(opened, check) if check else opened
 
 
@@ -90,31 +87,3 @@ def is_xml(head: bytes) -> bool:
     """Whether a file that begins so is an OVF descriptor, or claims to be."""
     text = head.replace(b"\0", b"").lstrip(b"\xef\xbb\xbf\xff\xfe \t\r\n")
     return text.startswith((b"<?xml", b"<Envelope", b"<ovf:", b"<!--", b"<!DOCTYPE"))
-
-
-def is_disk(head: bytes) -> bool:
-    """Whether a file that begins so is a VMDK."""
-    return head.startswith((header.MAGIC, b"COWD")) or descriptor.looks_like(head)
-
-
-class _DiskPipe:
-    """A bare VMDK in a pipe."""
-
-    def __init__(self, name: str, stream: Stream) -> None:
-        self.name = name
-        self.envelope = package.loose_envelope("disk.vmdk")
-        self.ledger = Ledger(name)
-        self.signed = False
-        self._stream = stream
-
-    def walk(self, files: Sequence[FileReference]) -> Iterator[tuple[FileReference, Content]]:
-        """See package.Package."""
-        for file in files[:1]:
-            yield file, Content(file.href, None, lambda name=file.href: self.ledger.watch(name, self._stream))  # type: ignore[misc]
-
-    def finish(self) -> None:
-        """A disk alone has no manifest."""
-
-    def close(self) -> None:
-        """See package.Package."""
-        self._stream.close()

@@ -7,7 +7,7 @@ where they are, or a descriptor with its files beside it. A pipe is a `pipe.Pipe
 import os
 from collections.abc import Callable, Iterator, Mapping, Sequence
 from dataclasses import dataclass
-from pathlib import Path, PurePath
+from pathlib import Path
 from typing import Protocol
 from urllib.parse import unquote
 
@@ -17,7 +17,7 @@ from isthmus.codec.malformed import MalformedError
 from isthmus.importer.sources import ovf, streams
 from isthmus.importer.sources.errors import SourceError, blamed_on
 from isthmus.importer.sources.hashing import Ledger
-from isthmus.importer.sources.machine import Disk, FileReference, Machine
+from isthmus.importer.sources.machine import FileReference
 from isthmus.importer.sources.streams import RandomFile, Stream
 
 MOST_TEXT = 8 << 20
@@ -206,16 +206,3 @@ def open_folder(path: Path) -> SeekablePackage:
             return None
 
     return open_seekable(os.fspath(path), find, path.name)
-
-
-def open_disk(name: str, find: Find, file_name: str) -> SeekablePackage:
-    """A VMDK without a descriptor of a machine: a package of one disk, on a machine that nothing is known about."""
-    return SeekablePackage(name, find, loose_envelope(file_name), Ledger(name))
-
-
-def loose_envelope(file_name: str) -> ovf.Envelope:
-    """The envelope that a bare disk would have."""
-    file = FileReference("disk-1", file_name)
-    disk = Disk("disk-1", file_name, None, file)
-    stem = PurePath(file_name).stem
-    return ovf.Envelope((file,), (), (Machine(name=stem, id=stem, memory=1 << 30, disks=(disk,)),))

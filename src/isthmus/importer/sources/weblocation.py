@@ -2,7 +2,7 @@
 
 from isthmus.codec import manifest
 from isthmus.codec.vmdk import descriptor, header
-from isthmus.importer.sources import opening, package, streams, web
+from isthmus.importer.sources import loose, opening, package, streams, web
 from isthmus.importer.sources.errors import blamed_on
 from isthmus.importer.sources.package import Package
 from isthmus.importer.sources.streams import RandomFile
@@ -22,8 +22,8 @@ def open_url(location: str, checksum: manifest.Digest | None) -> Package:
         return opening.checked(package.open_seekable(address.shown, find, address.name), file.whole(), checksum)
     if not file.ranges or checksum:
         return _open_forward(address, file, checksum)
-    if opening.is_disk(head):
-        return package.open_disk(address.shown, find, address.name)
+    if loose.is_disk(head):
+        return loose.open_disk(address.shown, find, address.name)
     return package.open_ova(address.shown, file)
 
 
@@ -35,7 +35,7 @@ def _open_forward(address: web.Address, file: web.WebFile, checksum: manifest.Di
         # Small: fetched once more, with the files beside it.
         stream.close()
         find = _web_sibling(address)
-        open_with = package.open_seekable if opening.is_xml(head) else package.open_disk
+        open_with = package.open_seekable if opening.is_xml(head) else loose.open_disk
         return opening.checked(open_with(address.shown, find, address.name), web.WebFile(address).whole(), checksum)
     return opening.open_stream(address.shown, streams.Prefixed(head, stream), checksum)
 

@@ -20,7 +20,7 @@ from isthmus.importer.worker.target import Target
 
 THREADS = 4
 BATCH = 8  # pieces handed over at once: half a MiB of the usual grains
-_DEPTH = 24  # batches that wait, so that nobody starves where the machine is busy
+_DEPTH = 12  # batches that wait, so that nobody starves where the machine is busy
 _RUN = 1 << 20  # most bytes written at once
 _BLOCK = 1 << 16  # zeros are left out in such units
 _ZEROS = bytes(_BLOCK)

@@ -9,7 +9,7 @@ import time
 from pathlib import Path
 
 import pytest
-from tests.vmware import disks, make_ova, ovf
+from tests.vmware import disks, make_ova, ovf, vmdk
 
 
 def start(volumes: dict[str, Path], *args: str, **kwargs) -> subprocess.Popen[str]:
@@ -37,6 +37,16 @@ def test_inspect_prints_what_the_package_has(export):
     assert machine["disks"][0]["controller"]["bus"] == "scsi"
     assert machine["nics"][0]["mac"] == "00:50:56:01:02:03"
     assert machine["nics"][0]["slot"] == 192
+
+
+def test_inspect_tells_the_capacity_of_a_bare_disk_too(export, tmp_path: Path):
+    size = export.raws[1].stat().st_size
+    split = vmdk.write_split(export.raws[1], tmp_path, "split", flat=False, extent_size=4 << 20)
+    for path in (export.folder / "legacy-disk2.vmdk", split):
+        code, (found,), _ = run({}, "inspect", "--source", str(path))
+        assert code == 0
+        assert found["machines"][0]["name"] == path.stem
+        assert [(disk["id"], disk["capacity"]) for disk in found["machines"][0]["disks"]] == [("disk-1", size)]
 
 
 def test_transfer_writes_the_volume_and_tells_how_far_it_is(export, tmp_path: Path):

@@ -1,7 +1,7 @@
 """Services: cluster addresses and node ports, given out and kept (pkg/registry/core/service).
 
-Which ones are taken is read from the Services themselves, so there is nothing to repair after a crash. The range is that
-of the embedded home's service network.
+Which ones are taken is read from the Services themselves, so there is nothing to repair after a crash. The range is
+that of the embedded home's service network.
 """
 
 import ipaddress
@@ -103,7 +103,7 @@ def allocate(service: Object, others: Callable[[], Iterable[Object]]) -> list[Ca
     spec = service["spec"]
     if spec["type"] == "ExternalName":
         return []
-    ports = [p for p in spec.get("ports") or []] if spec["type"] in ("NodePort", "LoadBalancer") else []
+    ports = list(spec.get("ports") or []) if spec["type"] in ("NodePort", "LoadBalancer") else []
     specs = [other["spec"] for other in others()]
     wrong = _allocate_address(spec, {s.get("clusterIP") for s in specs})
     taken = {p.get("nodePort") for s in specs for p in s.get("ports") or []}
@@ -150,7 +150,7 @@ def _allocate_node_port(port: Object, path: str, taken: set[int | None]) -> list
                 causes.invalid(
                     path, asked, f"provided port is not in the valid range. The range of valid ports is {listed}"
                 )
-            ]  # noqa: E501
+            ]
         return [causes.invalid(path, asked, "provided port is already allocated")] if asked in taken else []
     free = next((p for p in NODE_PORTS if p not in taken), None)
     if free is None:

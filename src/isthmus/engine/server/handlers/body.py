@@ -82,7 +82,8 @@ def check_kind(call: Call, obj: Object) -> None:
     api_version, name = obj.get("apiVersion") or expected, obj.get("kind") or kind.kind
     if (api_version, name) != (expected, kind.kind):
         raise errors.bad_request(
-            f"the object provided is unrecognized (must be of kind {kind.kind} in {expected}, not {name} in {api_version})"
+            f"the object provided is unrecognized (must be of kind {kind.kind} in {expected}, "
+            f"not {name} in {api_version})"
         )
     obj["apiVersion"], obj["kind"] = expected, kind.kind
 

@@ -3,19 +3,31 @@
 Called by `app`; a row's function takes a `Call` like any verb's handler.
 """
 
-from isthmus.engine.server.context import Call
+from isthmus.engine.auth.user import User
+from isthmus.engine.server.context import Call, Server
 from isthmus.engine.server.handlers import get, patch, update
-from isthmus.engine.server.message import Response
-from isthmus.engine.server.subresources import kubevirt, namespaces, pods, scale, serviceaccounts
+from isthmus.engine.server.message import Request, Response
+from isthmus.engine.server.requestinfo import RequestInfo
+from isthmus.engine.server.subresources import (
+    namespaces,
+    pods,
+    scale,
+    serviceaccounts,
+    shared,
+    virtualmachineinstances,
+    virtualmachines,
+)
 from isthmus.engine.server.subresources.handler import Handler, Table
 from isthmus.machinery import errors
 
+EXPAND = "expand-vm-spec"
 STATUS: dict[str, Handler] = {"get": get.get, "update": update.update, "patch": patch.patch}
 TABLE: Table = {
     **namespaces.TABLE,
     **pods.TABLE,
     **serviceaccounts.TABLE,
-    **kubevirt.TABLE,
+    **virtualmachines.TABLE,
+    **virtualmachineinstances.TABLE,
 }
 
 
@@ -34,3 +46,13 @@ async def serve(call: Call) -> Response | None:
     if handler is None:
         raise errors.method_not_allowed()
     return await handler(call)
+
+
+async def serve_namespace(server: Server, request: Request, info: RequestInfo, user: User) -> Response | None:
+    """Acts on a whole namespace that are no resource: `expand-vm-spec`. Raises StatusError 404, 405."""
+    served = server.registry.by_resource(shared.VM_ACTS)
+    if (info.group, info.resource, info.name) != (shared.SUBRESOURCES, EXPAND, "") or served is None:
+        raise errors.path_not_found()
+    if info.verb != "update":
+        raise errors.method_not_allowed()
+    return await virtualmachines.expand_given(Call(server, request, info, user, served))

@@ -68,7 +68,7 @@ async def _write(call: Call, wanted: Any) -> Response:
 
 async def update(call: Call) -> Response:
     """Set the number of replicas."""
-    scale = body.read_any(call, call.write_context())
+    scale = body.read_as(call, call.write_context(), "autoscaling/v1", "Scale")
     return await _write(call, lambda _current: scale)
 
 

@@ -4,7 +4,7 @@ from typing import Any
 
 import orjson
 
-from isthmus.engine.auth.authentication import BOUND
+from isthmus.engine.auth.tokens import BOUND
 from isthmus.engine.server.context import Call
 from isthmus.engine.server.handlers import body
 from isthmus.engine.server.message import Response
