@@ -27,6 +27,6 @@ apt_progress() {
 # pip_progress TOTAL: reads pip's output; it names each package as it collects it.
 pip_progress() {
     awk -v total="$1" '
-        /^Collecting/ { printf "%d\t%s\n", 90 * ++n / total, $2; fflush() }
+        /^(Collecting|Requirement already)/ { printf "%d\t%s\n", 90 * ++n / total, $2; fflush() }
         /^Installing/ { printf "90\tunpacking\n"; fflush() }' | steps
 }

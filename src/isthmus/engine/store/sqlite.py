@@ -87,6 +87,10 @@ class Log:
         """Every object that existed at `revision`, in key order."""
         yield from map(_row, self._db.execute(NEWEST_PER_KEY, (revision,)))
 
+    def last_revisions(self) -> list[tuple[str, int]]:
+        """The last change that is known of each resource."""
+        return list(self._db.execute("SELECT resource, max(revision) FROM log GROUP BY resource"))
+
     def page(
         self, resource: str, revision: int, namespace: str | None, after: tuple[str, str] | None, limit: int
     ) -> list[Row]:

@@ -55,6 +55,8 @@ class Store:
         self._allocated = self.revision
         for row in self._log.snapshot(self.revision):
             self.table(row.key[0]).put(row)
+        for resource, revision in self._log.last_revisions():
+            self.table(resource).last_revision = revision  # that of a deletion, perhaps, which left no row
 
     def start(self) -> None:
         """Begin compacting in the background."""

@@ -32,7 +32,7 @@ class Table:
             if key not in self.rows:
                 self._keys = None
             self.rows[key] = row
-        self.last_revision = row.revision
+        self.last_revision = max(self.last_revision, row.revision)
 
     def keys(self) -> list[tuple[str, str]]:
         """In order of namespace and name."""

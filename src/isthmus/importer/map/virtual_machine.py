@@ -4,6 +4,7 @@ What the guest can see stays as it was where KubeVirt can say it (CPU topology, 
 addresses); controllers and cards become virtio, or, in compatibility mode, SATA and e1000e, which any guest can drive.
 """
 
+import json
 from collections.abc import Mapping
 from dataclasses import dataclass, field
 from typing import Any
@@ -17,7 +18,7 @@ Object = dict[str, Any]
 POD_NETWORK = "pod"
 NOT_CONNECTED = ""
 # The slot numbers that named the cards in the guest (192: ens192), for a home that can give them the same again.
-PCI_SLOTS = "isthmus.dev/pci-slots"
+ACPI_SLOTS = "isthmus.dev/nic-acpi-slot"  # JSON: interface -> slot
 COMPATIBLE = {"disk_bus": "sata", "nic_model": "e1000e"}  # for Options: what a guest without virtio drivers can drive
 _DEFAULT_MEMORY = 1 << 30
 _LEAST_MEMORY = 1 << 20
@@ -89,8 +90,8 @@ def _template(
         raise MappingError(
             f'machine "{machine.name}" has more than one card on the pod network: map all but one elsewhere'
         )
-    if slots := ",".join(f"{label}={nic.slot}" for label, nic, _ in cards if nic.slot is not None):
-        annotations[PCI_SLOTS] = slots
+    if slots := {label: nic.slot for label, nic, _ in cards if nic.slot is not None}:
+        annotations[ACPI_SLOTS] = json.dumps(slots)
     if annotations:
         metadata["annotations"] = annotations
     devices: Object = {

@@ -180,3 +180,69 @@ def test_replaying_the_history_gives_the_present(tmp_path_factory, script: list[
         await store.close()
 
     asyncio.run(run())
+
+
+async def test_a_watcher_that_resumes_after_a_restart_misses_nothing(tmp_path: Path) -> None:
+    store = Store(tmp_path / "store.db")
+    await put(store, "z")
+    await put(store, "a")
+    await put(store, "b")
+    await put(store, "b", Change.DELETED)
+    await store.close()
+    again = Store(tmp_path / "store.db")
+    missed = await again.after("pods", 1, again.revision)
+    assert [(r.key[2], r.change) for r in missed] == [("a", Change.ADDED), ("b", Change.ADDED), ("b", Change.DELETED)]
+    await again.close()
+
+
+async def test_a_recreated_object_did_not_replace_the_deleted_one(tmp_path: Path) -> None:
+    store = Store(tmp_path / "store.db")
+    await put(store, "a")
+    await put(store, "a", Change.DELETED)
+    await put(store, "a")
+    rows = await store.after("pods", 0, store.revision)
+    assert [r.previous is None for r in rows] == [True, False, True]
+    await store.close()
+
+
+async def test_compaction_in_steps_leaves_what_one_step_leaves(tmp_path: Path, monkeypatch) -> None:
+    monkeypatch.setattr("isthmus.engine.store.store.COMPACTION_STEP", 3)
+    store = Store(tmp_path / "store.db")
+    for index in range(10):
+        await put(store, f"p{index % 3}", spec=index)
+    await put(store, "p1", Change.DELETED)
+    await store.compact(store.revision)
+    count = sqlite3.connect(tmp_path / "store.db").execute("SELECT count(*) FROM log").fetchone()[0]
+    assert count == 2 and names(store.table("pods").list(None)) == ["p0", "p2"]
+    await store.close()
+
+
+async def test_a_page_of_the_past_stops_where_it_is_full(tmp_path: Path) -> None:
+    store = Store(tmp_path / "store.db")
+    for name in "abcde":
+        await put(store, name)
+    then = store.revision
+    await put(store, "b", Change.DELETED)
+    await put(store, "f")
+    assert names(await store.page("pods", then, after=("default", "a"), limit=2)) == ["b", "c"]
+    assert names(await store.page("pods", store.revision, namespace="default")) == ["a", "c", "d", "e", "f"]
+    await store.close()
+
+
+async def test_rows_are_found_by_label_as_they_change(tmp_path: Path) -> None:
+    store = Store(tmp_path / "store.db")
+
+    async def label(name: str, **labels: str) -> None:
+        revision = store.next_revision()
+        value = orjson.dumps({"metadata": {"name": name, "labels": labels}})
+        await store.append(Row(("pods", "default", name), revision, value, Change.MODIFIED))
+
+    await label("a", app="x")
+    await label("b", app="y")
+    assert names(store.table("pods").labelled("app", "x")) == ["a"]
+    await label("b", app="x")
+    await label("a")
+    assert names(store.table("pods").labelled("app", "x")) == ["b"]
+    await put(store, "b", Change.DELETED)
+    assert names(store.table("pods").labelled("app", "x")) == []
+    await store.close()
