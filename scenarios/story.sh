@@ -1,31 +1,40 @@
+# shellcheck shell=bash
 # What the scenarios share: say what is done, show each command, time each step, stop at the first that fails.
+# A story sources this, defines `interrupted` (what Ctrl-C must take back) and ends with `finish`.
 
 story_began=$(date +%s.%N)
 step_began=$story_began
 step_name=""
 steps=()
+if [ -t 1 ]; then bold=$'\033[1m' blue=$'\033[1;34m' dim=$'\033[2m' plain=$'\033[0m'; else bold="" blue="" dim="" plain=""; fi
 
-story() { printf '\n\033[1m%s\033[0m\n' "$*"; }
+story() { printf '%s%s%s\n' "$bold" "$*" "$plain"; }
 
 step() {
     end_step
     step_name=$*
     step_began=$(date +%s.%N)
-    printf '\n\033[1;34m# %s\033[0m\n' "$*"
+    printf '\n%s# %s%s\n' "$blue" "$*" "$plain"
 }
+
+seconds_since() { awk -v a="$1" -v b="$(date +%s.%N)" 'BEGIN { printf "%.1f", b - a }'; }
 
 end_step() {
     [ -n "$step_name" ] || return 0
-    steps+=("$(awk -v a="$step_began" -v b="$(date +%s.%N)" 'BEGIN { printf "%7.1f", b - a }') s  $step_name")
+    steps+=("$(printf '%7s s  %s' "$(seconds_since "$step_began")" "$step_name")")
 }
 
-# Print a command as a person would type it, then run it.
-show() {
+# Print a command as a person would type it.
+typed() {
     local word text=""
     for word in "$@"; do
-        case $word in *[!A-Za-z0-9_./:=,@%+-]*) text+=" '${word}'" ;; *) text+=" $word" ;; esac
+        case $word in *[!A-Za-z0-9_./:=,@%+~-]*) text+=" '${word}'" ;; *) text+=" ${word/#"$HOME"/\~}" ;; esac
     done
-    printf '\033[2m$%s\033[0m\n' "$text"
+    printf '%s$%s%s\n' "$dim" "$text" "$plain"
+}
+
+show() {
+    typed "$@"
     "$@"
 }
 
@@ -41,31 +50,54 @@ until_true() {
 
 # console VM SECONDS PATTERN: press Enter at a serial console until what the guest writes matches PATTERN; show the end of it.
 console() {
-    local vm=$1 seconds=$2 pattern=$3 out deadline
-    out=$(mktemp)
+    local vm=$1 seconds=$2 pattern=$3 heard reader deadline
+    heard=$(mktemp)
     deadline=$((SECONDS + seconds))
-    printf '\033[2m$ isthmus console %s\033[0m\n' "$vm"
-    (while sleep 1; do printf '\r'; done) | timeout "$seconds" isthmus console "$vm" >"$out" 2>/dev/null &
-    local reader=$!
-    until grep -aqE "$pattern" "$out"; do
-        if [ $SECONDS -ge $deadline ]; then
-            echo "the console of $vm never showed: $pattern; it showed:" >&2
-            tail -n 20 "$out" >&2
+    typed isthmus console "$vm"
+    (while sleep 1; do printf '\r'; done) | timeout "$seconds" isthmus console "$vm" >"$heard" 2>/dev/null &
+    reader=$!
+    until grep -aqE "$pattern" "$heard"; do
+        if [ $SECONDS -ge $deadline ] || ! kill -0 "$reader" 2>/dev/null; then
+            printf 'the console of %s never showed: %s; it showed:\n%s\n' "$vm" "$pattern" "$(tail -n 20 "$heard")" >&2
+            kill "$reader" 2>/dev/null || true
+            rm -f "$heard"
             return 1
         fi
         sleep 0.2
     done
     kill "$reader" 2>/dev/null || true
     wait "$reader" 2>/dev/null || true
-    tail -n 4 "$out" | tr -d '\r' | sed 's/^/    /'
-    rm -f "$out"
+    tr -d '\r' <"$heard" | sed 's/\x1b\[[0-9;?]*[A-Za-z]//g' | grep -av '^ *$' | tail -n 3 | sed 's/^/    /'
+    printf '\n'
+    rm -f "$heard"
 }
+
+# fail MESSAGE: stop the story before it begins.
+fail() {
+    printf '%s\n' "$*" >&2
+    exit 2
+}
+
+interrupted() { :; }
+
+ended() {
+    local code=$?
+    trap - EXIT INT TERM
+    if [ "$code" -ge 128 ]; then
+        printf '\n%sInterrupted: taking back what the story made.%s\n' "$bold" "$plain" >&2
+        interrupted
+    elif [ "$code" != 0 ]; then
+        printf '\n%sThe story stopped at: %s%s\n' "$bold" "${step_name:-its beginning}" "$plain" >&2
+    fi
+    exit "$code"
+}
+trap ended EXIT
+trap 'exit 130' INT
+trap 'exit 143' TERM
 
 finish() {
     end_step
     step_name=""
-    printf '\n\033[1;32mDone in %s s.\033[0m Where the time went:\n' \
-        "$(awk -v a="$story_began" -v b="$(date +%s.%N)" 'BEGIN { printf "%.0f", b - a }')"
-    printf '%s\n' "${steps[@]}"
-    printf '\n%s\n' "$*"
+    printf '\n%sDone in %.0f s.%s Where the time went:\n' "$bold" "$(seconds_since "$story_began")" "$plain"
+    printf '%s\n' "${steps[@]}" "" "$@"
 }

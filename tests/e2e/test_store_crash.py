@@ -16,10 +16,10 @@ from pathlib import Path
 import aiohttp
 import orjson
 import pytest
+from tests.kubectl.conftest import free_port
 
 from isthmus.lib.home import Home
 from isthmus.operations import lifecycle
-from tests.kubectl.conftest import free_port
 
 WRITERS, WATCHERS, OBJECTS = 12, 3, 40
 BASE = "/api/v1/namespaces/default/configmaps"
@@ -66,7 +66,7 @@ class Crashing:
 
 def body(name: str, writer: int, number: int) -> dict:
     """An object that says of itself whether it is whole."""
-    text = random.Random(f"{writer}/{number}").randbytes(random.randrange(10, 3000)).hex()  # noqa: S311
+    text = random.Random(f"{writer}/{number}").randbytes(random.randrange(10, 3000)).hex()
     digest = hashlib.sha256(text.encode()).hexdigest()
     data = {"text": text, "digest": digest, "writer": str(writer), "number": str(number)}
     return {"metadata": {"name": name, "labels": {"writer": str(writer)}}, "data": data}
@@ -88,10 +88,10 @@ class Run:
         async with self.crashing.session() as session:
             while not self.stop:
                 number += 1
-                name = f"w{writer}-{random.randrange(OBJECTS)}"  # noqa: S311
+                name = f"w{writer}-{random.randrange(OBJECTS)}"
                 known = self.acknowledged.get(name)
                 there = known is not None and known[1] is not None
-                deleting = there and random.random() < 0.2  # noqa: S311
+                deleting = there and random.random() < 0.2
                 wanted = None if deleting else number
                 self.unsure.setdefault(name, set()).add(wanted)
                 try:
@@ -107,7 +107,7 @@ class Run:
                     self.writes += 1
 
     async def _send(self, session, name: str, writer: int, number: int, deleting: bool) -> int | None:
-        """The revision of the acknowledged write, 0 of a deletion; None if it was refused (what was unsure happened)."""
+        """The revision of the acknowledged write, 0 of a deletion; None if it was refused (the unsure happened)."""
         if deleting:
             async with session.delete(f"{BASE}/{name}") as answer:
                 return None if answer.status == 404 else 0
@@ -138,7 +138,7 @@ class Run:
                             obj = event["object"]
                             since = int(obj["metadata"]["resourceVersion"])
                             seen.append((since, event["type"], obj["metadata"]["name"], obj.get("data") or {}))
-                except GONE + (ValueError,):
+                except (*GONE, ValueError):
                     await asyncio.sleep(0.02)
 
 
@@ -169,7 +169,7 @@ async def crash(tmp_path: Path, kills: int) -> None:
         try:
             for _ in range(kills):
                 before = run.writes
-                await asyncio.sleep(random.uniform(0.3, 1.5))  # noqa: S311
+                await asyncio.sleep(random.uniform(0.3, 1.5))
                 deadline = time.monotonic() + 20
                 while run.writes < before + 30 and time.monotonic() < deadline:
                     await asyncio.sleep(0.01)

@@ -60,7 +60,8 @@ def test_defaults_columns_status_and_scale(kubectl, group) -> None:
     assert kubectl.json("get", f"widgets.{group}", "one")["spec"] == {"size": 3, "colour": "blue"}
     table = kubectl("get", f"widgets.{group}")
     assert table.split() == ["NAME", "SIZE", "one", "3"]
-    kubectl("patch", f"widgets.{group}", "one", "--subresource=status", "--type=merge", "-p", '{"status":{"replicas":2}}')
+    status = '{"status":{"replicas":2}}'
+    kubectl("patch", f"widgets.{group}", "one", "--subresource=status", "--type=merge", "-p", status)
     kubectl("scale", f"widgets.{group}/one", "--replicas=5")
     stored = kubectl.json("get", f"widgets.{group}", "one")
     assert stored["spec"]["replicas"] == 5 and stored["status"]["replicas"] == 2

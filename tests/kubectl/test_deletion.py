@@ -16,7 +16,8 @@ def family(kubectl, owner: str) -> None:
     kubectl("create", "configmap", owner)
     uid = kubectl.json("get", "cm", owner)["metadata"]["uid"]
     reference = {"apiVersion": "v1", "kind": "ConfigMap", "name": owner, "uid": uid, "blockOwnerDeletion": True}
-    child = {"apiVersion": "v1", "kind": "ConfigMap", "metadata": {"name": f"{owner}-child", "ownerReferences": [reference]}}
+    metadata = {"name": f"{owner}-child", "ownerReferences": [reference]}
+    child = {"apiVersion": "v1", "kind": "ConfigMap", "metadata": metadata}
     kubectl("create", "-f", "-", stdin=json.dumps(child))
 
 
@@ -45,7 +46,8 @@ def test_orphaning_leaves_the_dependents_without_owner(kubectl) -> None:
 
 
 def test_a_finalizer_holds_an_object_until_it_is_taken_away(kubectl) -> None:
-    manifest = {"apiVersion": "v1", "kind": "ConfigMap", "metadata": {"name": "held", "finalizers": ["example.org/hold"]}}
+    metadata = {"name": "held", "finalizers": ["example.org/hold"]}
+    manifest = {"apiVersion": "v1", "kind": "ConfigMap", "metadata": metadata}
     kubectl.apply(manifest)
     kubectl("delete", "cm", "held", "--wait=false")
     assert kubectl.json("get", "cm", "held")["metadata"]["deletionTimestamp"]

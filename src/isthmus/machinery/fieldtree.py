@@ -1,13 +1,12 @@
 """Dotted paths into JSON objects: "domain.cpu.sockets". Pure."""
 
-from collections.abc import Mapping
 from typing import Any
 
 
 def at(tree: Any, path: str) -> Any:
     """The value at `path`, None where there is nothing."""
     for part in path.split("."):
-        tree = tree.get(part) if isinstance(tree, Mapping) else None
+        tree = tree.get(part) if isinstance(tree, dict) else None
     return tree
 
 

@@ -1,6 +1,7 @@
 """What a new home begins with: namespaces, RBAC, our CRDs. Written at every start where missing."""
 
 import asyncio
+import copy
 from typing import Any
 
 from isthmus.engine.auth import bootstrappolicy
@@ -39,7 +40,7 @@ async def _create(server: Server, obj: Object, context: WriteContext) -> None:
     served = server.registry.by_kind(obj["apiVersion"], obj["kind"])
     assert served
     try:
-        await server.storage.create(served, obj, context)
+        await server.storage.create(served, copy.deepcopy(obj), context)
     except errors.StatusError as error:
         if error.reason != "AlreadyExists":
             raise

@@ -2,7 +2,7 @@
 
 Fields, reasons and messages are virt-api's (pkg/virt-api/webhooks/validating-webhook/admitters/vmi-create-admitter.go,
 pkg/network/admitter, pkg/storage/admitters), because people and tools search for them. Each rule is a function from
-(spec, its path) to causes and a row of RULES. The schema has checked the types. Called by `kubevirt`.
+(the spec, its path) to causes and a row of RULES. The schema has checked the types. Called by `kubevirt`.
 """
 
 import re
@@ -14,7 +14,7 @@ from isthmus.machinery.errors import Cause
 from isthmus.machinery.fieldtree import at
 
 Object = dict[str, Any]
-Rule = Callable[[Object, str], Iterator[Cause]]
+Rule = Callable[["View", str], Iterator[Cause]]
 
 MAX_ITEMS = 256
 CLOUD_INIT_LIMIT = 2048  # bytes of inline user or network data
@@ -25,10 +25,28 @@ EVICTION = ("None", "LiveMigrate", "LiveMigrateIfPossible", "External")
 _is_mac = re.compile(r"(?i)[0-9a-f]{2}([:-])(?:[0-9a-f]{2}\1){4}[0-9a-f]{2}").fullmatch
 
 
+class View:
+    """The parts of a spec that the rules look at, taken out once; {} and () where there is nothing."""
+
+    __slots__ = ("devices", "disks", "domain", "interfaces", "memory", "networks", "resources", "spec", "volumes")
+
+    def __init__(self, spec: Object) -> None:
+        self.spec = spec
+        self.volumes: list[Object] = spec.get("volumes") or []
+        self.networks: list[Object] = spec.get("networks") or []
+        self.domain: Object = spec.get("domain") or {}
+        self.memory: Object = self.domain.get("memory") or {}
+        self.resources: Object = self.domain.get("resources") or {}
+        self.devices: Object = self.domain.get("devices") or {}
+        self.disks: list[Object] = self.devices.get("disks") or []
+        self.interfaces: list[Object] = self.devices.get("interfaces") or []
+
+
 def validate(spec: Object, path: str) -> list[Cause]:
     """Everything that is wrong with a VMI's spec that stands at `path`."""
+    view = View(spec)
     try:
-        return [cause for rule in RULES for cause in rule(spec, path)]
+        return [cause for rule in RULES for cause in rule(view, path)]
     except quantity.QuantityError as error:
         return [Cause(f"{path}.domain", str(error))]
 
@@ -37,23 +55,22 @@ def _invalid(field: str, message: str) -> Cause:
     return Cause(field, message)
 
 
-def _devices(spec: Object) -> Object:
-    devices: Object = at(spec, "domain.devices") or {}
-    return devices
-
-
-def _memory_is_requested(spec: Object, path: str) -> Iterator[Cause]:
-    memory = at(spec, "domain.memory") or {}
-    asked = at(spec, "domain.resources.requests.memory") or at(spec, "domain.resources.limits.memory")
-    if not (memory.get("guest") or memory.get("hugepages") or asked):
+def _memory_is_requested(view: View, path: str) -> Iterator[Cause]:
+    if view.memory.get("guest") or view.memory.get("hugepages"):
+        return
+    if not (at(view.resources, "requests.memory") or at(view.resources, "limits.memory")):
         fields = "memory.guest, resources.requests.memory or memory.hugepages"
         yield Cause(f"{path}.domain.memory", f"no memory requested, at least one of {fields} must be set", "FieldValueRequired")  # fmt: skip  # noqa: E501
 
 
-def _quantities(spec: Object, path: str) -> Iterator[Cause]:
+def _quantities(view: View, path: str) -> Iterator[Cause]:
     """Requests and limits are not negative, and no request is beyond its limit."""
-    resources = at(spec, "domain.resources") or {}
-    where = f"{path}.domain.resources"
+    guest, resources, where = view.memory.get("guest"), view.resources, f"{path}.domain.resources"
+    if guest is not None and quantity.parse(guest).value <= 0:
+        field = f"{path}.domain.memory.guest"
+        yield _invalid(field, f"{field} '{guest}': must be greater than 0.")
+    if not resources:
+        return
     for kind in ("requests", "limits"):
         for name, value in (resources.get(kind) or {}).items():
             if quantity.parse(value) < quantity.ZERO:
@@ -64,20 +81,14 @@ def _quantities(spec: Object, path: str) -> Iterator[Cause]:
         if request and limit and quantity.parse(request) > quantity.parse(limit):
             field = f"{where}.requests.{name}"
             yield _invalid(field, f"{field} '{request}' is greater than {where}.limits.{name} '{limit}'")
-    guest = at(spec, "domain.memory.guest")
-    if guest is not None and quantity.parse(guest) <= quantity.ZERO:
-        field = f"{path}.domain.memory.guest"
-        yield _invalid(field, f"{field} '{guest}': must be greater than 0.")
 
 
-def _volumes(spec: Object, path: str) -> Iterator[Cause]:
-    volumes = spec.get("volumes") or []
-    where = f"{path}.volumes"
+def _volumes(view: View, path: str) -> Iterator[Cause]:
+    volumes, where = view.volumes, f"{path}.volumes"
     yield from _bounded(volumes, where)
     yield from _names_differ(volumes, where)
     for index, volume in enumerate(volumes):
-        sources = [key for key, value in volume.items() if key != "name" and value is not None]
-        if len(sources) != 1:
+        if sum(value is not None for key, value in volume.items() if key != "name") != 1:
             yield _invalid(f"{where}[{index}]", f"{where}[{index}] must have exactly one source type set")
         for source in ("cloudInitNoCloud", "cloudInitConfigDrive"):
             if isinstance(volume.get(source), dict):
@@ -101,12 +112,12 @@ def _cloud_init(source: Object, where: str) -> Iterator[Cause]:
             yield _invalid(f"{where}.{field}", message)
 
 
-def _disks(spec: Object, path: str) -> Iterator[Cause]:
-    disks = _devices(spec).get("disks") or []
+def _disks(view: View, path: str) -> Iterator[Cause]:
+    disks = view.disks
     where = f"{path}.domain.devices.disks"
     yield from _bounded(disks, where)
     yield from _names_differ(disks, where)
-    volumes = {v.get("name") for v in spec.get("volumes") or []}
+    volumes = {v.get("name") for v in view.volumes}
     for index, disk in enumerate(disks):
         at_disk = f"{where}[{index}]"
         if disk.get("name") not in volumes and "cdrom" not in disk:
@@ -122,8 +133,8 @@ def _disks(spec: Object, path: str) -> Iterator[Cause]:
                 yield _invalid(f"{at_disk}.{kind}.bus", message)
 
 
-def _networks(spec: Object, path: str) -> Iterator[Cause]:
-    networks, interfaces = spec.get("networks") or [], _devices(spec).get("interfaces") or []
+def _networks(view: View, path: str) -> Iterator[Cause]:
+    networks, interfaces = view.networks, view.interfaces
     where = f"{path}.networks"
     yield from _bounded(networks, where)
     yield from _names_differ(networks, where)
@@ -144,8 +155,8 @@ def _networks(spec: Object, path: str) -> Iterator[Cause]:
         yield Cause(where, f"more than one interface is connected to a pod network in {where}", "FieldValueDuplicate")
 
 
-def _interfaces(spec: Object, path: str) -> Iterator[Cause]:
-    interfaces, networks = _devices(spec).get("interfaces") or [], spec.get("networks") or []
+def _interfaces(view: View, path: str) -> Iterator[Cause]:
+    interfaces, networks = view.interfaces, view.networks
     where = f"{path}.domain.devices.interfaces"
     yield from _bounded(interfaces, where)
     known = {n.get("name"): n for n in networks}
@@ -185,14 +196,14 @@ def _interface(interface: Object, field: str, network: Object) -> Iterator[Cause
             yield _invalid(f"{at_port}.protocol", "Unknown protocol, only TCP or UDP allowed")
 
 
-def _boot_order(spec: Object, path: str) -> Iterator[Cause]:
+def _boot_order(view: View, path: str) -> Iterator[Cause]:
     seen: set[int] = set()
-    for kind in ("disks", "interfaces"):
-        for index, device in enumerate(_devices(spec).get(kind) or []):
-            field = f"{path}.domain.devices.{kind}[{index}].bootOrder"
+    for kind, devices in (("disks", view.disks), ("interfaces", view.interfaces)):
+        for index, device in enumerate(devices):
             order = device.get("bootOrder")
             if order is None:
                 continue
+            field = f"{path}.domain.devices.{kind}[{index}].bootOrder"
             if order < 1:
                 yield _invalid(field, f"{field} must have a boot order > 0, if supplied")
             elif order in seen:
@@ -200,7 +211,8 @@ def _boot_order(spec: Object, path: str) -> Iterator[Cause]:
             seen.add(order)
 
 
-def _rest(spec: Object, path: str) -> Iterator[Cause]:
+def _rest(view: View, path: str) -> Iterator[Cause]:
+    spec = view.spec
     grace, strategy, hostname = (spec.get(f) for f in ("terminationGracePeriodSeconds", "evictionStrategy", "hostname"))
     if grace is not None and grace < 0:
         yield _invalid(f"{path}.terminationGracePeriodSeconds", "must be greater than or equal to 0")
@@ -211,12 +223,12 @@ def _rest(spec: Object, path: str) -> Iterator[Cause]:
         yield _invalid(
             f"{path}.hostname", f"{path}.hostname does not conform to the kubernetes DNS_LABEL rules : {message}"
         )
-    firmware = at(spec, "domain.firmware.bootloader") or {}
+    firmware = at(view.domain, "firmware.bootloader") or {}
     if firmware.get("bios") is not None and firmware.get("efi") is not None:
         field = f"{path}.domain.firmware.bootloader"
         yield _invalid(field, f"{field} has both EFI and BIOS configured, but they are mutually exclusive.")
     efi = firmware.get("efi")
-    if efi is not None and efi.get("secureBoot") is not False and at(spec, "domain.features.smm.enabled") is False:
+    if efi is not None and efi.get("secureBoot") is not False and at(view.domain, "features.smm.enabled") is False:
         field = f"{path}.domain.firmware.bootloader.efi.secureBoot"
         yield _invalid(
             field, f"{path} has EFI SecureBoot enabled. SecureBoot requires SMM, which is currently disabled."

@@ -1,0 +1,140 @@
+"""Who may do what, and what nobody may."""
+
+import base64
+
+import pytest
+
+from isthmus.engine.server import agent
+from isthmus.lib.home import Home
+from isthmus.machinery.errors import StatusError
+
+RBAC = "/apis/rbac.authorization.k8s.io/v1"
+CONFIGMAPS = "/api/v1/namespaces/default/configmaps"
+
+
+@pytest.mark.parametrize("path", ["/healthz", "/livez", "/readyz", "/version"])
+async def test_anonymous_reaches_health_and_version(api, path) -> None:
+    await api("GET", path, code=200, authorization="")
+
+
+@pytest.mark.parametrize("path", ["/", "/api", "/apis", "/metrics", "/openapi/v3", CONFIGMAPS, "/healthz/../api/v1/pods"])
+async def test_anonymous_reaches_nothing_else(api, path) -> None:
+    assert (await api.raw(f"GET {path} HTTP/1.1\r\n\r\n".encode()))[:12] in (b"HTTP/1.1 401", b"HTTP/1.1 400")
+
+
+async def test_a_bad_token_is_not_anonymous(api) -> None:
+    await api("GET", "/version", code=401, authorization="Bearer nonsense")
+
+
+async def test_a_token_ends_with_its_account_and_with_its_bound_object(api) -> None:
+    accounts = "/api/v1/namespaces/default/serviceaccounts"
+    await api("POST", accounts, {"metadata": {"name": "robot"}}, code=201)
+    await api("POST", "/api/v1/namespaces/default/secrets", {"metadata": {"name": "s"}}, code=201)
+    bound = {"spec": {"boundObjectRef": {"kind": "Secret", "name": "s"}}}
+    token = (await api("POST", f"{accounts}/robot/token", bound, code=201))["status"]["token"]
+    await api("GET", "/version", code=200, authorization=f"Bearer {token}")
+    await api("DELETE", "/api/v1/namespaces/default/secrets/s", code=200)
+    await api("GET", "/version", code=401, authorization=f"Bearer {token}")
+
+
+async def test_a_token_cannot_be_bound_to_another_account(api) -> None:
+    accounts = "/api/v1/namespaces/default/serviceaccounts"
+    await api("POST", accounts, {"metadata": {"name": "robot"}}, code=201)
+    forged = {"spec": {"boundObjectRef": {"kind": "ServiceAccount", "name": "root", "uid": ""}}}
+    await api("POST", f"{accounts}/robot/token", forged, code=422)
+
+
+async def test_impersonation_needs_a_permission_for_every_part(api) -> None:
+    await api("GET", CONFIGMAPS, code=403, user="alice")
+    grant = [{"apiGroups": [""], "resources": ["users"], "verbs": ["impersonate"], "resourceNames": ["bob"]}]
+    await api("POST", f"{RBAC}/clusterroles", {"metadata": {"name": "be-bob"}, "rules": grant}, code=201)
+    await bind(api, "be-bob", "alice-bob", "alice")
+    alice = (await service_account(api, "alice"))["authorization"]
+    await bind(api, "be-bob", "sa-bob", "system:serviceaccount:default:alice")
+    reviews = "/apis/authentication.k8s.io/v1/selfsubjectreviews"
+    me = await api("POST", reviews, {}, code=201, authorization=alice, user="bob")
+    assert me["status"]["userInfo"]["username"] == "bob"
+    for more in ({"impersonate-group": "system:masters"}, {"impersonate-uid": "1"}, {"impersonate-extra-scopes": "x"}):
+        await api("POST", reviews, {}, code=403, authorization=alice, user="bob", **more)
+    await api("POST", reviews, {}, code=403, authorization=alice, user="carol")
+
+
+async def service_account(api, name: str) -> dict:
+    accounts = "/api/v1/namespaces/default/serviceaccounts"
+    await api("POST", accounts, {"metadata": {"name": name}}, code=201)
+    token = (await api("POST", f"{accounts}/{name}/token", {}, code=201))["status"]["token"]
+    return {"authorization": f"Bearer {token}"}
+
+
+async def bind(api, role: str, name: str, whom: str, **options):
+    reference = {"apiGroup": "rbac.authorization.k8s.io", "kind": "ClusterRole", "name": role}
+    body = {"metadata": {"name": name}, "roleRef": reference, "subjects": [{"kind": "User", "name": whom}]}
+    return await api("POST", f"{RBAC}/clusterrolebindings", body, **options or {"code": 201})
+
+
+async def test_nobody_grants_what_they_do_not_hold(api) -> None:
+    rules = [{"apiGroups": ["rbac.authorization.k8s.io"], "resources": ["*"], "verbs": ["create", "update", "patch"]}]
+    await api("POST", f"{RBAC}/clusterroles", {"metadata": {"name": "granter"}, "rules": rules}, code=201)
+    await bind(api, "granter", "granter", "alice")
+    wanted = {"metadata": {"name": "more"}, "rules": [{"apiGroups": [""], "resources": ["secrets"], "verbs": ["get"]}]}
+    refused = await api("POST", f"{RBAC}/clusterroles", wanted, code=403, user="alice")
+    assert "is attempting to grant RBAC permissions not currently held" in refused["message"]
+    assert '{APIGroups:[""], Resources:["secrets"], Verbs:["get"]}' in refused["message"]
+    await bind(api, "cluster-admin", "me", "alice", code=403, user="alice")
+    aggregated = {"metadata": {"name": "all"}, "aggregationRule": {"clusterRoleSelectors": [{}]}, "rules": []}
+    assert "cluster-admin privileges" in (
+        await api("POST", f"{RBAC}/clusterroles", aggregated, code=403, user="alice")
+    )["message"]
+    await bind(api, "granter", "also-bob", "bob", code=201, user="alice")  # what she holds, she may give
+
+
+async def test_bind_and_escalate_are_permissions_of_their_own(api) -> None:
+    rules = [
+        {"apiGroups": ["rbac.authorization.k8s.io"], "resources": ["*"], "verbs": ["create"]},
+        {"apiGroups": ["rbac.authorization.k8s.io"], "resources": ["clusterroles"], "verbs": ["bind"], "resourceNames": ["view"]},
+    ]  # fmt: skip
+    await api("POST", f"{RBAC}/clusterroles", {"metadata": {"name": "binder"}, "rules": rules}, code=201)
+    await bind(api, "binder", "binder", "alice")
+    await bind(api, "view", "v", "bob", code=201, user="alice")
+    await bind(api, "edit", "e", "bob", code=403, user="alice")
+
+
+async def test_a_field_manager_does_not_make_one_the_server(api) -> None:
+    vmis = "/apis/kubevirt.io/v1/namespaces/default/virtualmachineinstances"
+    spec = {"domain": {"memory": {"guest": "64Mi"}, "devices": {}}}
+    await api("POST", vmis, {"metadata": {"name": "v"}, "spec": spec}, code=201)
+    await api("POST", f"{RBAC}/clusterroles", {
+        "metadata": {"name": "vmis"},
+        "rules": [{"apiGroups": ["kubevirt.io"], "resources": ["*"], "verbs": ["*"]}],
+    }, code=201)  # fmt: skip
+    await bind(api, "vmis", "vmis", "alice")
+    patch = {"spec": {"terminationGracePeriodSeconds": 1}}
+    merge = {"content-type": "application/merge-patch+json"}
+    refused = await api("PATCH", f"{vmis}/v?fieldManager=virt-api", patch, code=422, user="alice", **merge)
+    assert "update of VMI object is restricted" in refused["message"]
+
+
+@pytest.mark.parametrize("node", ["../../etc/x", "a/b", "", "a\0b", "A", "x" * 300])
+def test_a_nodes_name_cannot_lead_to_another_socket(node, tmp_path) -> None:
+    with pytest.raises(StatusError):
+        agent.socket_path(Home(tmp_path), node)
+
+
+def test_segments_of_the_agents_path_stay_segments() -> None:
+    made = agent.path_of("vmis", "n", "../x", "a b\r\nHost: evil", query="a=1&b=%2e HTTP/1.1\r\nx: y")
+    path, _, query = made.partition("?")
+    assert path.count("/") == 4 and not set(made) & set(" \r\n#")
+    assert query.startswith("a=1&b=%2e")
+
+
+@pytest.mark.parametrize("port", ["0", "65536", "x", "22/sctp", "22/tcp/..", "..", "22%0d%0a", "22%3fx=1"])
+async def test_a_port_to_forward_is_a_number(api, port) -> None:
+    base = "/apis/subresources.kubevirt.io/v1/namespaces/default/virtualmachineinstances/v/portforward"
+    raw = f"GET {base}/{port} HTTP/1.1\r\nAuthorization: Bearer {api.token}\r\n\r\n"
+    assert (await api.raw(raw.encode()))[:12] in (b"HTTP/1.1 400", b"HTTP/1.1 404")
+
+
+async def test_a_token_in_a_subprotocol_is_a_token(api) -> None:
+    encoded = base64.urlsafe_b64encode(api.token.encode()).decode().rstrip("=")
+    offered = f"base64url.bearer.authorization.k8s.io.{encoded}, plain.kubevirt.io"
+    await api("GET", "/api", code=200, authorization="", **{"sec-websocket-protocol": offered})
