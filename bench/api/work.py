@@ -143,10 +143,8 @@ class Work:
         wanted = sum(i % 50 == 7 for i in range(count))
         selected = f"{BASE}?labelSelector=app%3Dapp-7"
         await self._read("selector", 5, selected, lambda o: len(o["items"]) == wanted)
-        times = []
         with self._phase("paged"):
-            for _ in range(3):
-                times.append(await self._pages())
+            times = [await self._pages() for _ in range(3)]
         self.figures.milliseconds["paged"] = round(statistics.median(times), 1)
         return str(first["metadata"]["resourceVersion"])
 

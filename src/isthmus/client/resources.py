@@ -30,6 +30,7 @@ VMS = Resource("kubevirt.io", "v1", "virtualmachines")
 VMIS = Resource("kubevirt.io", "v1", "virtualmachineinstances")
 VMIMS = Resource("kubevirt.io", "v1", "virtualmachineinstancemigrations")
 VMIRS = Resource("kubevirt.io", "v1", "virtualmachineinstancereplicasets")
+VMPOOLS = Resource("pool.kubevirt.io", "v1beta1", "virtualmachinepools")
 KUBEVIRTS = Resource("kubevirt.io", "v1", "kubevirts")
 INSTANCETYPES = Resource("instancetype.kubevirt.io", "v1beta1", "virtualmachineinstancetypes")
 CLUSTERINSTANCETYPES = Resource(

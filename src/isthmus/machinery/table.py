@@ -32,7 +32,9 @@ def check_include(include_object: str) -> str:
     return include_object or "Metadata"
 
 
-def build(definitions: Sequence[Object] | None, rows: Iterable[Object], metadata: Object, version: str = "v1") -> Object:
+def build(
+    definitions: Sequence[Object] | None, rows: Iterable[Object], metadata: Object, version: str = "v1"
+) -> Object:
     """A Table of `meta.k8s.io/<version>` with rows of `cells` and `object`; `metadata` is its ListMeta.
 
     `definitions` are None in the events of a watch after the first.

@@ -90,7 +90,5 @@ async def _become_administrator(api: Api) -> None:
     reference = {"apiGroup": "rbac.authorization.k8s.io", "kind": "ClusterRole", "name": "cluster-admin"}
     subject = {"kind": "ServiceAccount", "namespace": "default", "name": "root"}
     binding = {"metadata": {"name": "root"}, "roleRef": reference, "subjects": [subject]}
-    await storage.create(
-        registry.by_resource("clusterrolebindings.rbac.authorization.k8s.io"), binding, context
-    )
+    await storage.create(registry.by_resource("clusterrolebindings.rbac.authorization.k8s.io"), binding, context)
     api.token = api.server.tokens.issue(orjson.loads(value), 3600, [])["token"]

@@ -16,6 +16,7 @@ from isthmus.engine.controllers.storage.cdi import CDIController
 from isthmus.engine.controllers.storage.datavolume import DataVolumeController
 from isthmus.engine.controllers.storage.provisioner import ClaimController, VolumeController
 from isthmus.engine.controllers.storage.upload import UploadController
+from isthmus.engine.controllers.virtualization.pool import PoolController
 from isthmus.engine.controllers.virtualization.replicaset import ReplicaSetController
 from isthmus.engine.controllers.virtualization.vm import VirtualMachineController
 from isthmus.engine.controllers.virtualization.vmi import VirtualMachineInstanceController
@@ -67,6 +68,7 @@ def build(cluster: CachedClient, home: Home, server: str, ca: bytes) -> Assembly
         VirtualMachineController(cluster).controller(),
         VirtualMachineInstanceController(cluster).controller(),
         ReplicaSetController(cluster).controller(),
+        PoolController(cluster).controller(),
         claims.controller(),
         VolumeController(cluster).controller(),
         DataVolumeController(cluster).controller(),

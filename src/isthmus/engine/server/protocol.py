@@ -56,7 +56,6 @@ class Connection(asyncio.Protocol):
         self.closed = asyncio.Event()
         self.certificate: dict[str, Any] | None = None
         self.user: Any = None  # who the certificate names, once somebody asked; lives as long as the connection
-        self.local = False  # the client is on this machine
         self.transport: asyncio.Transport
 
     # -- asyncio.Protocol ---------------------------------------------------------------------------------------------
@@ -67,8 +66,6 @@ class Connection(asyncio.Protocol):
         self.transport.set_write_buffer_limits(high=BUFFER // 4)
         tls = transport.get_extra_info("ssl_object")
         self.certificate = tls.getpeercert() if tls else None
-        peer = transport.get_extra_info("peername")
-        self.local = not peer or peer[0].startswith("127.") or peer[0] == "::1"
         self._connections.add(self)
         self._deadline = asyncio.get_running_loop().time() + REQUEST_SECONDS
 

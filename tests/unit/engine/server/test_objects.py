@@ -54,9 +54,17 @@ async def test_the_spec_counts_generations_and_metadata_and_status_do_not(api) -
 async def test_the_status_endpoint_changes_nothing_else(api) -> None:
     await api("POST", VMS, vm() | {"status": {"ready": True}}, code=201)
     assert "status" not in await api("GET", f"{VMS}/one", code=200), "a status is not created with the object"
-    patch = {"metadata": {"labels": {"x": "y"}, "finalizers": ["a/b"]}, "spec": {"runStrategy": "Manual"}, "status": {"created": True}}  # noqa: E501
+    patch = {
+        "metadata": {"labels": {"x": "y"}, "finalizers": ["a/b"]},
+        "spec": {"runStrategy": "Manual"},
+        "status": {"created": True},
+    }
     after = await api("PATCH", f"{VMS}/one/status", patch, code=200, **MERGE)
-    assert after["spec"]["runStrategy"] == "Halted" and after["status"] == {"created": True}
+    assert (
+        after["spec"]["runStrategy"] == "Halted"
+        and after["status"]["created"] is True
+        and "ready" not in after["status"]
+    )
     assert "labels" not in after["metadata"] and "finalizers" not in after["metadata"]
 
 
@@ -97,7 +105,12 @@ async def test_preconditions_of_a_deletion(api) -> None:
     ],
 )
 async def test_an_object_of_the_wrong_shape_is_refused_and_never_our_fault(api, body) -> None:
-    for path in (VMS, VMS.replace("machines", "machineinstances"), "/api/v1/namespaces/default/pods", "/api/v1/namespaces/default/services"):  # noqa: E501
+    for path in (
+        VMS,
+        VMS.replace("machines", "machineinstances"),
+        "/api/v1/namespaces/default/pods",
+        "/api/v1/namespaces/default/services",
+    ):
         status, answer = await api("POST", path, orjson.dumps(body))
         assert status in (400, 422), (path, answer)
 
@@ -183,15 +196,15 @@ async def test_pages_go_on_after_their_revision_is_gone(api) -> None:
     await api.server.store.compact(api.server.store.revision)
     gone = await api("GET", f"{CM}?limit=2&continue={first['metadata']['continue']}", code=410)
     rest = await api("GET", f"{CM}?continue={gone['metadata']['continue']}", code=200)
-    assert {o["metadata"]["name"] for o in rest["items"]} >= {"c"} and "d" not in str(rest["items"])
+    left = {o["metadata"]["name"] for o in rest["items"]}
+    assert "c" in left and "d" not in left
 
 
 async def test_a_service_gets_an_address_of_its_own_and_keeps_it(api) -> None:
     services = "/api/v1/namespaces/default/services"
     spec = {"ports": [{"port": 80}], "selector": {"a": "b"}}
-    made = await asyncio.gather(
-        *(api("POST", services, {"metadata": {"name": f"s{i}"}, "spec": spec | {"type": "NodePort"}}, code=201) for i in range(8))
-    )  # fmt: skip
+    bodies = [{"metadata": {"name": f"s{i}"}, "spec": spec | {"type": "NodePort"}} for i in range(8)]
+    made = await asyncio.gather(*(api("POST", services, body, code=201) for body in bodies))
     addresses = {s["spec"]["clusterIP"] for s in made}
     assert len(addresses) == 8 and all(a.startswith("10.43.") for a in addresses)
     assert len({s["spec"]["ports"][0]["nodePort"] for s in made}) == 8
@@ -224,7 +237,9 @@ async def test_an_instance_type_must_exist_and_not_conflict(api) -> None:
     causes = (await api("POST", VMS, missing, code=422))["details"]["causes"]
     assert [(c["field"], c["reason"]) for c in causes] == [("spec.instancetype", "FieldValueNotFound")]
     types = "/apis/instancetype.kubevirt.io/v1beta1/virtualmachineclusterinstancetypes"
-    await api("POST", types, {"metadata": {"name": "s"}, "spec": {"cpu": {"guest": 1}, "memory": {"guest": "1Gi"}}}, code=201)  # noqa: E501
+    await api(
+        "POST", types, {"metadata": {"name": "s"}, "spec": {"cpu": {"guest": 1}, "memory": {"guest": "1Gi"}}}, code=201
+    )
     causes = (await api("POST", VMS, vm(instancetype={"name": "s"}), code=422))["details"]["causes"]
     assert causes[0]["field"] == "spec.template.spec.domain.memory.guest"
     good = vm(instancetype={"name": "s"})
@@ -298,15 +313,18 @@ async def test_a_table_and_metadata_show_what_json_shows(api) -> None:
     assert row["cells"][0] == "one" and row["cells"][1].endswith("s")
     assert row["object"]["metadata"] == made["metadata"]
     partial = await api("GET", VMS, code=200, accept="application/json;as=PartialObjectMetadataList;v=v1;g=meta.k8s.io")
-    assert partial["items"][0] == {"kind": "PartialObjectMetadata", "apiVersion": "meta.k8s.io/v1", "metadata": made["metadata"]}  # noqa: E501
+    assert partial["items"][0] == {
+        "kind": "PartialObjectMetadata",
+        "apiVersion": "meta.k8s.io/v1",
+        "metadata": made["metadata"],
+    }
 
 
 async def test_a_client_that_hangs_up_in_a_watch_is_forgotten(api) -> None:
+    await api("POST", CM, {"metadata": {"name": "a"}}, code=201)
     headers = {"authorization": f"Bearer {api.token}"}
     async with api.session.get(f"{CM}?watch=1&resourceVersion=0", headers=headers) as answer:
-        await answer.content.readline()
+        assert await asyncio.wait_for(answer.content.readline(), 5)
         answer.close()
     await asyncio.sleep(0.05)
     assert not api.server.store.hub._sinks.get("configmaps")
-
-

@@ -17,7 +17,9 @@ async def test_anonymous_reaches_health_and_version(api, path) -> None:
     await api("GET", path, code=200, authorization="")
 
 
-@pytest.mark.parametrize("path", ["/", "/api", "/apis", "/metrics", "/openapi/v3", CONFIGMAPS, "/healthz/../api/v1/pods"])
+@pytest.mark.parametrize(
+    "path", ["/", "/api", "/apis", "/metrics", "/openapi/v3", CONFIGMAPS, "/healthz/../api/v1/pods"]
+)
 async def test_anonymous_reaches_nothing_else(api, path) -> None:
     assert (await api.raw(f"GET {path} HTTP/1.1\r\n\r\n".encode()))[:12] in (b"HTTP/1.1 401", b"HTTP/1.1 400")
 
@@ -82,17 +84,23 @@ async def test_nobody_grants_what_they_do_not_hold(api) -> None:
     assert '{APIGroups:[""], Resources:["secrets"], Verbs:["get"]}' in refused["message"]
     await bind(api, "cluster-admin", "me", "alice", code=403, user="alice")
     aggregated = {"metadata": {"name": "all"}, "aggregationRule": {"clusterRoleSelectors": [{}]}, "rules": []}
-    assert "cluster-admin privileges" in (
-        await api("POST", f"{RBAC}/clusterroles", aggregated, code=403, user="alice")
-    )["message"]
+    assert (
+        "cluster-admin privileges"
+        in (await api("POST", f"{RBAC}/clusterroles", aggregated, code=403, user="alice"))["message"]
+    )
     await bind(api, "granter", "also-bob", "bob", code=201, user="alice")  # what she holds, she may give
 
 
 async def test_bind_and_escalate_are_permissions_of_their_own(api) -> None:
     rules = [
         {"apiGroups": ["rbac.authorization.k8s.io"], "resources": ["*"], "verbs": ["create"]},
-        {"apiGroups": ["rbac.authorization.k8s.io"], "resources": ["clusterroles"], "verbs": ["bind"], "resourceNames": ["view"]},
-    ]  # fmt: skip
+        {
+            "apiGroups": ["rbac.authorization.k8s.io"],
+            "resources": ["clusterroles"],
+            "verbs": ["bind"],
+            "resourceNames": ["view"],
+        },
+    ]
     await api("POST", f"{RBAC}/clusterroles", {"metadata": {"name": "binder"}, "rules": rules}, code=201)
     await bind(api, "binder", "binder", "alice")
     await bind(api, "view", "v", "bob", code=201, user="alice")

@@ -6,6 +6,7 @@ KubeVirt's, because people select on them.
 """
 
 import hashlib
+from collections import Counter
 from typing import Any
 
 import orjson
@@ -29,7 +30,12 @@ OVERHEAD_VCPU = 8 * MIB
 OVERHEAD_VIDEO = 32 * MIB
 PAGE_TABLE_SHARE = 512  # one page table byte maps 512 bytes of guest memory
 _LABEL_LENGTH = 63
-_NOT_INHERITED = ("kubectl.kubernetes.io/last-applied-configuration",)
+_HASH_LENGTH = 8
+_NOT_INHERITED = (
+    "kubectl.kubernetes.io",
+    "kubevirt.io/storage-observed-api-version",
+    "kubevirt.io/latest-observed-api-version",
+)
 
 
 def pod_name(vmi: Object, job: str = "") -> str:
@@ -42,8 +48,18 @@ def pod_name(vmi: Object, job: str = "") -> str:
 
 
 def label_value(name: str) -> str:
-    """A name as a label's value: hashed if it is too long for one."""
-    return name if len(name) <= _LABEL_LENGTH else hashlib.sha256(name.encode()).hexdigest()[:_LABEL_LENGTH]
+    """A name as a label's value: cut, and told apart by a hash, if it is too long for one (KubeVirt's form, which
+    `virtctl expose` selects by)."""
+    if len(name) <= _LABEL_LENGTH:
+        return name
+    digest = hashlib.sha1(name.encode(), usedforsecurity=False).hexdigest()[:_HASH_LENGTH]
+    return f"{name[: _LABEL_LENGTH - _HASH_LENGTH - 1]}-{digest}"
+
+
+def hostname(vmi: Object) -> str:
+    """The guest's name for itself, and the pod's."""
+    given: str | None = vmi["spec"].get("hostname")
+    return given or str(vmi["metadata"]["name"].partition(".")[0])[:_LABEL_LENGTH]
 
 
 def build_pod(vmi: Object, *, console_log_default: bool = True) -> Object:
@@ -52,7 +68,7 @@ def build_pod(vmi: Object, *, console_log_default: bool = True) -> Object:
     grace = int(spec.get("terminationGracePeriodSeconds") or 0)
     pod_spec: Object = {
         "restartPolicy": "Never",
-        "hostname": spec.get("hostname") or metadata["name"].partition(".")[0][:_LABEL_LENGTH],
+        "hostname": hostname(vmi),
         "terminationGracePeriodSeconds": grace + GRACE_SURPLUS,
         "automountServiceAccountToken": False,
         "enableServiceLinks": False,
@@ -82,18 +98,23 @@ def build_pod(vmi: Object, *, console_log_default: bool = True) -> Object:
 def labels(vmi: Object) -> dict[str, str]:
     """The VMI's labels, which Services select on, and KubeVirt's own."""
     metadata = vmi["metadata"]
-    name = label_value(metadata["name"])
     return dict(metadata.get("labels") or {}) | {
         "kubevirt.io": "virt-launcher",
         CREATED_BY: metadata["uid"],
-        "vm.kubevirt.io/name": name,
-        "vmi.kubevirt.io/id": name,
+        "vm.kubevirt.io/name": hostname(vmi),
+        "vmi.kubevirt.io/id": label_value(metadata["name"]),
     }
 
 
 def _annotations(vmi: Object) -> dict[str, str]:
-    own = {k: v for k, v in (vmi["metadata"].get("annotations") or {}).items() if k not in _NOT_INHERITED}
-    own |= {"kubevirt.io/domain": vmi["metadata"]["name"], "kubectl.kubernetes.io/default-container": "compute"}
+    theirs = vmi["metadata"].get("annotations") or {}
+    own = {"kubevirt.io/domain": vmi["metadata"]["name"]}
+    own |= {k: v for k, v in theirs.items() if not k.startswith(_NOT_INHERITED)}
+    own |= {
+        "kubectl.kubernetes.io/default-container": "compute",
+        "kubevirt.io/migrationTransportUnix": "true",
+        "descheduler.alpha.kubernetes.io/request-evict-only": "",
+    }
     return own | _multus(vmi["spec"])
 
 
@@ -182,7 +203,16 @@ def resources(spec: Object) -> Object:
     if page := at(spec, "domain.memory.hugepages.pageSize"):
         requests[f"hugepages-{page}"] = limits[f"hugepages-{page}"] = quantity.from_bytes(guest_memory(spec))
         requests["memory"] = quantity.from_bytes(extra)
+    for name, number in _host_devices(spec).items():
+        requests[name] = limits[name] = str(number)
     return {"requests": requests} | ({"limits": limits} if limits else {})
+
+
+def _host_devices(spec: Object) -> Counter[str]:
+    """How many of each device of the host the VMI wants: a node that has none of them is not chosen."""
+    devices = at(spec, "domain.devices") or {}
+    wanted = [*(devices.get("gpus") or []), *(devices.get("hostDevices") or [])]
+    return Counter(d["deviceName"] for d in wanted if d.get("deviceName"))
 
 
 def _volumes(spec: Object) -> list[Object]:

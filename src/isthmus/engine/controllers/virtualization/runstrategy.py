@@ -25,6 +25,7 @@ class Act(StrEnum):
     NOTHING = "nothing"
     START = "start"
     STOP = "stop"
+    RUN = "run"  # first make the strategy Always
 
 
 @dataclass(frozen=True, slots=True)
@@ -44,8 +45,11 @@ class Decision:
     @property
     def paused(self) -> bool:
         """Whether a queued start asks for a guest that does not run yet."""
-        starts = [r for r in self.requests if r.get("action") == "Start"]
-        return any((r.get("data") or {}).get("paused") == "true" for r in starts)
+        return any(_starts_paused(r) for r in self.requests)
+
+
+def _starts_paused(request: Object) -> bool:
+    return request.get("action") == "Start" and (request.get("data") or {}).get("paused") == "true"
 
 
 def of(vm: Object) -> str:
@@ -115,6 +119,8 @@ def _without_instance(plain: Decision, vm: Object, strategy: str, now: float) ->
         "RerunOnFailure": arrived or _wants_start(plain.requests),
         "Manual": _wants_start(plain.requests),
     }.get(strategy, False)
+    if strategy == "Halted" and plain.paused:
+        return replace(plain, act=Act.RUN)
     if not wanted:
         return plain
     left = _backoff_left(plain.failure, now)
@@ -135,8 +141,10 @@ def _wants_stop(requests: tuple[Object, ...], vmi: Object) -> bool:
 def _pending(vm: Object, vmi: Object | None, strategy: str) -> tuple[Object, ...]:
     """The queue without what has been fulfilled: a stop whose instance is gone, a start whose instance lives."""
     queued = (vm.get("status") or {}).get("stateChangeRequests") or []
+    gone = vmi is None or bool(vmi["metadata"].get("deletionTimestamp"))
     if strategy == "Halted":
-        return ()
+        # A paused start is queued a moment before the strategy is changed; any other request is overruled.
+        return tuple(r for r in queued[:1] if gone and _starts_paused(r))
     uid = vmi["metadata"]["uid"] if vmi else None
     requests = tuple(r for r in queued if r.get("action") != "Stop" or (uid is not None and r.get("uid") == uid))
     alive = vmi is not None and not is_final(vmi) and not vmi["metadata"].get("deletionTimestamp")

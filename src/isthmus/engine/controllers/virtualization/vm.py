@@ -87,14 +87,16 @@ class VirtualMachineController:
         view = vmstatus.View(vm, vmi, decision, tuple(volumes), claims)
         failure = _foreign_instance(vm, vmi)
         expanded: instancetype.Expanded | None = None
-        if failure is None and (decision.act is Act.START or view.live is not None):
+        if failure is None and (decision.act is Act.START or view.live is not None or vmtemplate.has_types(vm)):
             try:
                 expanded = await self.expander.expand(vm)
             except instancetype.ExpansionError as error:
                 failure = _Failure("FailedCreate", str(error))
         status = vmstatus.build_status(view, clock.timestamp())
         status["conditions"] = self._own_conditions(status["conditions"], view, expanded, failure)
-        if decision.act is Act.START and expanded is not None:
+        if expanded is not None:
+            for which in vmtemplate.TYPES:
+                status.pop(f"{which}Ref", None)
             status |= await self.expander.freeze(vm, expanded)
         vm = await self._write_status(vm, status)
         if failure is not None:
@@ -106,6 +108,8 @@ class VirtualMachineController:
         act, vmi = view.decision.act, view.vmi
         if act is Act.STOP and vmi is not None and owners.is_controlled_by(vmi, vm):
             await self._stop(vm, vmi)
+        elif act is Act.RUN:
+            await self.cluster.patch(VMS, vm, {"spec": vmtemplate.strategy_fields(vm, "Always")})
         elif act is Act.START and expanded is not None and _volumes_ready(view):
             await self._start(vm, expanded, paused=view.decision.paused)
         elif act is Act.NOTHING and view.live is not None and expanded is not None:
@@ -143,7 +147,7 @@ class VirtualMachineController:
 
     async def _stop(self, vm: Object, vmi: Object) -> None:
         await self.cluster.delete(VMIS, vmi)
-        message = f"Stopped the virtual machine by deleting the virtual machine instance {vmi['metadata']['name']}"
+        message = f"Stopped the virtual machine by deleting the virtual machine instance {vmi['metadata']['uid']}"
         await self.cluster.recorder.normal(vm, "SuccessfulDelete", message)
 
     async def _release(self, vmi: Object) -> None:
@@ -192,24 +196,40 @@ class VirtualMachineController:
         for template in vm["spec"].get("dataVolumeTemplates") or []:
             name = template["metadata"]["name"]
             volume = self.cluster.get(DATAVOLUMES, namespace, name)
-            if volume is None and self.cluster.get(PVCS, namespace, name) is not None:
-                continue  # populated before: its DataVolume may have been deleted since
             if volume is None and (not deferred or decision.act is Act.START):
-                body = vmtemplate.build_data_volume(vm, template)
-                volume = await self.cluster.create_if_absent(DATAVOLUMES, body) or body
+                volume = await self._create_data_volume(vm, template)
             if volume is not None:
                 found[name] = volume
+                if at(volume, "status.phase") == "Failed":
+                    message = f"DataVolume {name} failed to import disk image"
+                    await self.cluster.recorder.warning(vm, "FailedDataVolumeImport", message)
         for name in vmtemplate.data_volume_names(at(vm, "spec.template.spec") or {}):
             if name not in found and (volume := self.cluster.get(DATAVOLUMES, namespace, name)) is not None:
                 found[name] = volume
         return list(found.values())
 
+    async def _create_data_volume(self, vm: Object, template: Object) -> Object:
+        """A PVC of that name that is there already (its DataVolume was deleted) is adopted, not filled again."""
+        body = vmtemplate.build_data_volume(vm, template)
+        name = body["metadata"]["name"]
+        try:
+            volume = await self.cluster.create_if_absent(DATAVOLUMES, body)
+        except StatusError as error:
+            message = f"Error creating DataVolume {name}: {error.message}"
+            await self.cluster.recorder.warning(vm, "FailedDataVolumeCreate", message)
+            raise
+        if volume is not None:
+            await self.cluster.recorder.normal(vm, "SuccessfulDataVolumeCreate", f"Created DataVolume {name}")
+        return volume or body
+
     # Changes under a running guest
 
-    def _compare(self, vmi: Object, expanded: instancetype.Expanded) -> liveupdate.LiveUpdate | None:
+    def _start_revision(self, vmi: Object) -> Object | None:
         name = at(vmi, "status.virtualMachineRevisionName")
-        revision = self.cluster.get(CONTROLLERREVISIONS, vmi["metadata"]["namespace"], name) if name else None
-        started = at(revision, "data.expandedTemplate.spec")
+        return self.cluster.get(CONTROLLERREVISIONS, vmi["metadata"]["namespace"], name) if name else None
+
+    def _compare(self, vmi: Object, expanded: instancetype.Expanded) -> liveupdate.LiveUpdate | None:
+        started = at(self._start_revision(vmi), "data.expandedTemplate.spec")
         if started is None:
             return None
         return liveupdate.compare(started, expanded.template.get("spec") or {}, vmi, strategy=self._rollout())
@@ -224,12 +244,12 @@ class VirtualMachineController:
         update = self._compare(vmi, expanded)
         if update is None or update.restart_required:
             return
-        generation = str(vm["metadata"].get("generation", 1))
         annotations = vmi["metadata"].get("annotations") or {}
-        if not update.spec and annotations.get(vmtemplate.GENERATION) == generation:
+        wanted = vmtemplate.live_annotations(vm, annotations, self._start_revision(vmi))
+        if not update.spec and annotations == wanted:
             return
         new = copy.deepcopy(vmi)
-        new["metadata"]["annotations"] = annotations | {vmtemplate.GENERATION: generation}
+        new["metadata"]["annotations"] = wanted
         for path, value in update.spec.items():
             put(new["spec"], path, value)
         await self.cluster.update(VMIS, new)

@@ -13,7 +13,7 @@ from isthmus.client.resources import DATAVOLUMES, KUBEVIRTS, PODS, PVCS, VMIS, V
 from isthmus.engine.controllers import ownership
 from isthmus.engine.controllers.virtualization import launcher, vmiphase, vmtemplate
 from isthmus.lib import clock
-from isthmus.machinery import mergepatch, owners
+from isthmus.machinery import conditions, mergepatch, owners
 from isthmus.machinery.errors import StatusError
 from isthmus.machinery.fieldtree import at
 
@@ -55,7 +55,13 @@ class VirtualMachineInstanceController:
         volumes = self._volumes(vmi)
         if not vmi["metadata"].get("deletionTimestamp"):
             vmi = await ownership.ensure_finalizer(self.cluster, VMIS, vmi, vmtemplate.VMI_FINALIZER)
-            pods = await self._ensure_pod(vmi, pods, volumes)
+            try:
+                pods = await self._ensure_pod(vmi, pods, volumes)
+            except StatusError as error:
+                message = f"failed to create virtual machine pod: {error.message}"
+                problem = conditions.build("Synchronized", False, "FailedCreate", message)
+                await self._write(vmi, None, volumes, problem)
+                raise
         vmi = await self._write(vmi, vmiphase.current_pod(vmi, pods), volumes)
         if vmi["metadata"].get("deletionTimestamp"):
             await self._finalize(vmi, pods)
@@ -94,9 +100,11 @@ class VirtualMachineInstanceController:
         )
         return [pod]
 
-    async def _write(self, vmi: Object, pod: Object | None, volumes: list[vmiphase.Volume]) -> Object:
+    async def _write(
+        self, vmi: Object, pod: Object | None, volumes: list[vmiphase.Volume], problem: Object | None = None
+    ) -> Object:
         old = vmi.get("status") or {}
-        status = vmiphase.build_status(vmi, pod, volumes, clock.timestamp())
+        status = vmiphase.build_status(vmi, pod, volumes, clock.timestamp(), problem=problem)
         patch = mergepatch.diff(old, status)
         if not patch:
             return vmi

@@ -89,11 +89,14 @@ def next_phase(vmi: Object, pod: Object | None, volumes: list[Volume]) -> str:
     return phase
 
 
-def build_status(vmi: Object, pod: Object | None, volumes: list[Volume], now: str) -> Object:
-    """The VMI's whole status: what belongs to the agent stays as it was."""
+def build_status(
+    vmi: Object, pod: Object | None, volumes: list[Volume], now: str, *, problem: Object | None = None
+) -> Object:
+    """The VMI's whole status: what belongs to the agent stays as it was. `problem`: the condition Synchronized=False of
+    a pod that could not be made."""
     old = vmi.get("status") or {}
     phase = next_phase(vmi, pod, volumes)
-    new = old | {"phase": phase, "conditions": _conditions(vmi, phase, pod, volumes, now)}
+    new = old | {"phase": phase, "conditions": _conditions(vmi, phase, pod, volumes, now, problem)}
     stamps = old.get("phaseTransitionTimestamps") or []
     if not stamps and old.get("phase") == "Pending" != phase:  # it was born so
         created = vmi["metadata"].get("creationTimestamp", now)
@@ -109,11 +112,11 @@ def build_status(vmi: Object, pod: Object | None, volumes: list[Volume], now: st
     return new
 
 
-def _conditions(vmi: Object, phase: str, pod: Object | None, volumes: list[Volume], now: str) -> list[Object]:
+def _conditions(
+    vmi: Object, phase: str, pod: Object | None, volumes: list[Volume], now: str, refused: Object | None
+) -> list[Object]:
     out: list[Object] = list(at(vmi, "status.conditions") or [])
-    ready = _ready(phase, pod)
-    if ready is not None:
-        out = conditions.put(out, ready, now)
+    out = conditions.put(out, _ready(phase, pod), now)
     unscheduled = conditions.of(pod, "PodScheduled") if pod is not None else None
     if unscheduled is not None and unscheduled.get("status") == "False":
         fields = {k: v for k, v in unscheduled.items() if k in ("type", "status", "reason", "message")}
@@ -125,24 +128,25 @@ def _conditions(vmi: Object, phase: str, pod: Object | None, volumes: list[Volum
         out = conditions.put(out, _data_volumes_ready(managed), now)
     if phase in FINAL or phase in WITH_AGENT:
         return conditions.drop(out, "Provisioning")
-    problem = _problem(pod, volumes)
+    problem = refused or _problem(pod, volumes)
     if problem is not None:
         return conditions.put(out, problem, now)
     stale = conditions.find(out, "Synchronized")
     return conditions.drop(out, "Synchronized") if stale and stale.get("status") == "False" else out
 
 
-def _ready(phase: str, pod: Object | None) -> Object | None:
-    """The Ready condition, or None to leave it as the agent wrote it."""
+def _ready(phase: str, pod: Object | None) -> Object:
+    """The Ready condition: the pod's, once the guest runs."""
+    if pod is None:
+        return conditions.build("Ready", False, "PodNotExists", "virt-launcher pod has not yet been scheduled")
+    if pod["metadata"].get("deletionTimestamp") or at(pod, "status.phase") in FINAL:
+        return conditions.build("Ready", False, "PodTerminating", "virt-launcher pod is terminating")
     if phase != "Running":
         return conditions.build("Ready", False, "GuestNotRunning", "Guest VM is not reported as running")
-    if pod is None:
-        return conditions.build("Ready", False, "PodNotExists", "virt-launcher pod has not been found")
-    if pod["metadata"].get("deletionTimestamp"):
-        return conditions.build("Ready", False, "PodTerminating", "virt-launcher pod is terminating")
     theirs = conditions.of(pod, "Ready")
     if theirs is None:
-        return None
+        message = "virt-launcher pod is missing the Ready condition"
+        return conditions.build("Ready", False, "PodConditionMissing", message)
     return conditions.build("Ready", theirs["status"], theirs.get("reason", ""), theirs.get("message", ""))
 
 

@@ -16,7 +16,7 @@ OWN_CONDITIONS = frozenset({"Ready", "Failure", "RestartRequired", "ManualRecove
 DATA_VOLUME_READY = frozenset({"Succeeded", "WaitForFirstConsumer", "PendingPopulation"})
 UNBOUND_PHASES = frozenset({"WaitForFirstConsumer", "PendingPopulation"})
 STARTING_PHASES = frozenset({"", "Pending", "Scheduling", "Scheduled"})
-DATA_VOLUME_RETRIES = 3
+WORKER_ERRORS = frozenset({"Error", "ImagePullFailed"})
 
 
 @dataclass(frozen=True, slots=True)
@@ -80,18 +80,14 @@ def _data_volume_error(view: View) -> bool:
 
 
 def data_volume_fails(volume: Object) -> bool:
-    """Whether a DataVolume has failed, or its worker does so again and again."""
-    status = volume.get("status") or {}
-    if status.get("phase") == "Failed":
+    """Whether a DataVolume has failed, or its worker has stopped on an error and will try again."""
+    if (volume.get("status") or {}).get("phase") == "Failed":
         return True
     running = conditions.of(volume, "Running") or {}
-    broken = running.get("status") == "False" and running.get("reason") == "Error"
-    return broken and int(status.get("restartCount") or 0) >= DATA_VOLUME_RETRIES
+    return running.get("status") == "False" and running.get("reason") in WORKER_ERRORS
 
 
 def _provisioning(view: View) -> bool:
-    if not view.start_expected and view.phase not in STARTING_PHASES:
-        return False
     return any((v.get("status") or {}).get("phase") not in DATA_VOLUME_READY for v in view.data_volumes)
 
 
@@ -149,10 +145,20 @@ def mirrored(view: View, now: str) -> list[Object]:
         reason, message = (
             ("VMINotExists", "VMI does not exist")
             if view.vmi is None
-            else ("GuestNotRunning", "Guest VM is not running")
+            else ("VMIConditionMissing", "VMI is missing the Ready condition")
         )
         out = conditions.put(out, conditions.build("Ready", False, reason, message), now)
     return out
+
+
+def _followed(view: View) -> str | None:
+    """The strategy that is being followed, from the first instance on. RerunOnFailure starts once when it is new: it
+    stays new until that instance is there, whatever delays or interrupts its creation."""
+    known: str | None = (view.vm.get("status") or {}).get("runStrategy")
+    strategy = runstrategy.of(view.vm)
+    if view.vmi is None and (known is None or (strategy == "RerunOnFailure" and view.start_expected)):
+        return known
+    return strategy
 
 
 def build_status(view: View, now: str) -> Object:
@@ -161,15 +167,18 @@ def build_status(view: View, now: str) -> Object:
     generation = view.vm["metadata"].get("generation", 1)
     ran = (view.live or {}).get("metadata", {}).get("annotations", {}).get("kubevirt.io/vm-generation")
     new = old | {
-        "created": view.live is not None,
-        "ready": view.live is not None and conditions.is_true(view.live, "Ready"),
+        "created": view.vmi is not None,
+        "ready": view.vmi is not None and conditions.is_true(view.vmi, "Ready"),
         "printableStatus": printable(view),
         "conditions": mirrored(view, now),
-        "runStrategy": runstrategy.of(view.vm),
         "desiredGeneration": generation,
         "observedGeneration": int(ran) if ran and ran.isdigit() else generation,
     }
-    optional = {"stateChangeRequests": list(view.decision.requests), "startFailure": view.decision.failure}
+    optional = {
+        "runStrategy": _followed(view),
+        "stateChangeRequests": list(view.decision.requests),
+        "startFailure": view.decision.failure,
+    }
     for key, value in optional.items():
         new.pop(key, None)
         if value:

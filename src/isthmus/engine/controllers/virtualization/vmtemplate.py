@@ -13,6 +13,10 @@ Object = dict[str, Any]
 VM_FINALIZER = "kubevirt.io/virtualMachineControllerFinalize"
 VMI_FINALIZER = "kubevirt.io/foregroundDeleteVirtualMachine"
 GENERATION = "kubevirt.io/vm-generation"
+TYPES = ("instancetype", "preference")
+LIVE_ANNOTATIONS = frozenset(
+    {"descheduler.alpha.kubernetes.io/evict", "descheduler.alpha.kubernetes.io/prefer-no-eviction"}
+)
 IMMEDIATE_DATA_VOLUMES = "kubevirt.io/immediate-data-volume-creation"
 _IDENTITY = uuid.UUID("7b1c9f6e-0f0c-4a7e-9a51-6f2f4d2f3c11")  # the namespace of our firmware UUIDs
 
@@ -67,19 +71,59 @@ def build_start_revision(vm: Object, template: Object) -> Object:
             "namespace": vm["metadata"]["namespace"],
             "ownerReferences": [owners.reference(vm)],
         },
-        "data": {"spec": vm["spec"], "expandedTemplate": template},
+        "data": {"spec": _with_type_revisions(vm), "expandedTemplate": template},
         "revision": generation,
     }
+
+
+def has_types(vm: Object) -> bool:
+    """Whether the VM names an instance type or a preference."""
+    return any(vm["spec"].get(which) for which in TYPES)
+
+
+def strategy_fields(vm: Object, strategy: str) -> Object:
+    """The fields of the VM's spec that say `strategy` (Always or Halted), in the form that the VM uses."""
+    return {"running": strategy == "Always"} if "running" in vm["spec"] else {"runStrategy": strategy}
+
+
+def live_annotations(vm: Object, present: dict[str, str], revision: Object | None) -> dict[str, str]:
+    """The instance's annotations: those that follow the template while it runs, and the generation that it shows. A
+    change of the template's metadata shows at the next start, so the generation then stays as it was."""
+    template = at(vm, "spec.template.metadata") or {}
+    wanted: dict[str, str] = template.get("annotations") or {}
+    out = {k: v for k, v in present.items() if k not in LIVE_ANNOTATIONS}
+    out |= {k: v for k, v in wanted.items() if k in LIVE_ANNOTATIONS}
+    if _lasting(template) == _lasting(at(revision, "data.spec.template.metadata") or {}):
+        out[GENERATION] = str(vm["metadata"].get("generation", 1))
+    return out
+
+
+def _lasting(metadata: Object) -> tuple[Object, Object]:
+    annotations = {k: v for k, v in (metadata.get("annotations") or {}).items() if k not in LIVE_ANNOTATIONS}
+    labels: Object = metadata.get("labels") or {}
+    return labels, annotations
+
+
+def _with_type_revisions(vm: Object) -> Object:
+    """The VM's spec with its instance type and preference pinned to the revisions in its status."""
+    spec = copy.deepcopy(vm["spec"])
+    for which in TYPES:
+        revision = at(vm, f"status.{which}Ref.controllerRevisionRef.name")
+        if spec.get(which) and revision:
+            spec[which]["revisionName"] = revision
+    return spec
 
 
 def build_type_revision(vm: Object, source: Object) -> Object:
     """An instance type or preference as it was at the VM's first start."""
     metadata = source["metadata"]
-    tail = f"{metadata['uid']}-{metadata.get('generation', 1)}"
+    version = source["apiVersion"].rpartition("/")[2]
+    tail = f"{version}-{metadata['uid']}-{metadata.get('generation', 1)}"
     name = f"{vm['metadata']['name']}-{metadata['name']}-{tail}"
     if len(name) > 253:
         name = f"{hashlib.sha256(name.encode()).hexdigest()[:16]}-{tail}"
-    kept = {k: metadata[k] for k in ("name", "namespace", "uid", "generation", "labels") if k in metadata}
+    identity = ("name", "namespace", "uid", "generation", "resourceVersion", "creationTimestamp")
+    kept = {k: metadata[k] for k in identity if k in metadata}
     return {
         "apiVersion": "apps/v1",
         "kind": "ControllerRevision",
@@ -91,7 +135,7 @@ def build_type_revision(vm: Object, source: Object) -> Object:
                 "instancetype.kubevirt.io/object-name": metadata["name"],
                 "instancetype.kubevirt.io/object-uid": metadata["uid"],
                 "instancetype.kubevirt.io/object-generation": str(metadata.get("generation", 1)),
-                "instancetype.kubevirt.io/object-version": source["apiVersion"].rpartition("/")[2],
+                "instancetype.kubevirt.io/object-version": version,
             },
             "ownerReferences": [owners.reference(vm)],
         },
@@ -104,6 +148,7 @@ def build_data_volume(vm: Object, template: Object) -> Object:
     """The DataVolume of one of the VM's `dataVolumeTemplates`."""
     metadata = template["metadata"]
     labels = dict(metadata.get("labels") or {}) | {"kubevirt.io/created-by": vm["metadata"]["uid"]}
+    annotations = {"cdi.kubevirt.io/allowClaimAdoption": "true"} | (metadata.get("annotations") or {})
     return {
         "apiVersion": "cdi.kubevirt.io/v1beta1",
         "kind": "DataVolume",
@@ -111,7 +156,7 @@ def build_data_volume(vm: Object, template: Object) -> Object:
             "name": metadata["name"],
             "namespace": vm["metadata"]["namespace"],
             "labels": labels,
-            "annotations": dict(metadata.get("annotations") or {}),
+            "annotations": annotations,
             "ownerReferences": [owners.reference(vm)],
         },
         "spec": copy.deepcopy(template["spec"]),

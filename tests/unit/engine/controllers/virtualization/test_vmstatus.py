@@ -31,7 +31,7 @@ def waiting(reason):
 
 UNBOUND, BOUND = {"status": {"phase": "Pending"}}, {"status": {"phase": "Bound"}}
 CRASHED = Decision(Act.NOTHING, failure={"consecutiveFailCount": 2}, wait=30)
-BROKEN = volume("ImportInProgress", 3, conditions.build("Running", False, "Error", "404"))
+BROKEN = volume("ImportInProgress", 1, conditions.build("Running", False, "Error", "404"))
 
 
 @pytest.mark.parametrize(
@@ -48,6 +48,7 @@ BROKEN = volume("ImportInProgress", 3, conditions.build("Running", False, "Error
         ("DataVolumeError", vmstatus.View(vm("Halted"), None, IDLE, (BROKEN,))),
         ("ErrorUnschedulable", vmstatus.View(vm(), vmi("Scheduling", waiting("Unschedulable")), IDLE)),
         ("Provisioning", vmstatus.View(vm(), None, STARTING, (volume("ImportInProgress"),), {"d": UNBOUND})),
+        ("Provisioning", vmstatus.View(vm("Halted"), None, IDLE, (volume("ImportInProgress"),), {"d": UNBOUND})),
         ("WaitingForVolumeBinding", vmstatus.View(vm(), None, STARTING, (volume("WaitForFirstConsumer"),))),
         ("WaitingForVolumeBinding", vmstatus.View(vm(), vmi("Scheduling"), IDLE, claims={"x": UNBOUND})),
         ("ErrImagePull", vmstatus.View(vm(), vmi("Scheduling", waiting("ErrImagePull")), IDLE)),
@@ -76,7 +77,15 @@ def test_a_stopped_vm_is_not_ready_because_there_is_no_instance():
             "lastTransitionTime": NOW,
         }
     ]
-    assert (status["created"], status["ready"], status["runStrategy"]) == (False, False, "Halted")
+    assert (status["created"], status["ready"]) == (False, False)
+    assert "runStrategy" not in status  # nothing was ever started by one
+
+
+def test_a_strategy_that_starts_once_stays_new_until_the_instance_is_there():
+    waits = vmstatus.View(vm("RerunOnFailure") | {"status": {"runStrategy": "Halted"}}, None, STARTING)
+    assert vmstatus.build_status(waits, NOW)["runStrategy"] == "Halted"
+    there = vmstatus.View(waits.vm, vmi("Pending"), IDLE)
+    assert vmstatus.build_status(there, NOW)["runStrategy"] == "RerunOnFailure"
 
 
 def test_conditions_of_the_instance_come_and_go_with_it_and_the_vms_own_stay():
