@@ -93,8 +93,10 @@ class Client(Protocol):
     ) -> AsyncIterator[WatchEvent]:
         """Follow changes after `resource_version` until the server ends the stream. Raises StatusError 410."""
 
-    async def call(self, method: str, path: str, *, body: Any = None, query: Mapping[str, str] | None = None) -> bytes:
-        """Anything else by its path, e.g. PUT …/virtualmachines/NAME/start."""
+    async def call(
+        self, method: str, path: str, *, body: Any = None, query: Mapping[str, str] | None = None, accept: str = ""
+    ) -> bytes:
+        """Anything else by its path, e.g. PUT …/virtualmachines/NAME/start. `accept`: a media type other than JSON."""
 
     def stream(self, path: str, *, query: Mapping[str, str] | None = None) -> AsyncIterator[bytes]:
         """GET a body piece by piece, as it arrives: a log that is followed, a disk image."""

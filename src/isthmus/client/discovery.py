@@ -1,12 +1,15 @@
-"""Which resources a server has, by the plain discovery documents that every version serves."""
+"""Which resources a server has: by its aggregated discovery document, else by the many plain ones of older servers."""
 
 import asyncio
+from collections.abc import Iterator
 from dataclasses import dataclass
 
 import orjson
 
 from isthmus.client.api import Client, Object, Resource
 from isthmus.machinery.errors import StatusError
+
+AGGREGATED = "application/json;g=apidiscovery.k8s.io;v=v2;as=APIGroupDiscoveryList,application/json"
 
 
 @dataclass(frozen=True, slots=True)
@@ -23,6 +26,24 @@ async def discover(client: Client) -> list[Served]:
 
     A group that cannot be read (its server is away) is left out. Raises StatusError if the root cannot be read.
     """
+    answers = await asyncio.gather(*(client.call("GET", root, accept=AGGREGATED) for root in ("/api", "/apis")))
+    documents: list[Object] = [orjson.loads(answer) for answer in answers]
+    if all(document["kind"] == "APIGroupDiscoveryList" for document in documents):
+        return [served for document in documents for served in _aggregated(document)]
+    return await _plain(client)
+
+
+def _aggregated(document: Object) -> Iterator[Served]:
+    for group in document["items"]:
+        name, preferred = group["metadata"].get("name") or "", group["versions"][0]
+        if preferred.get("freshness") == "Stale":
+            continue
+        for entry in preferred["resources"]:
+            resource = Resource(name, preferred["version"], entry["resource"], entry["scope"] == "Namespaced")
+            yield Served(resource, (entry.get("responseKind") or {}).get("kind", ""), frozenset(entry["verbs"]))
+
+
+async def _plain(client: Client) -> list[Served]:
     groups = orjson.loads(await client.call("GET", "/apis"))["groups"]
     versions = [(group["name"], group["preferredVersion"]["version"]) for group in groups]
     documents = await asyncio.gather(

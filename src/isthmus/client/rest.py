@@ -108,9 +108,12 @@ class RestClient:
             finally:
                 response.close()
 
-    async def call(self, method: str, path: str, *, body: Any = None, query: Mapping[str, str] | None = None) -> bytes:
+    async def call(
+        self, method: str, path: str, *, body: Any = None, query: Mapping[str, str] | None = None, accept: str = ""
+    ) -> bytes:
         """Anything else by its path."""
-        request = Request(method, path, query or {}, *_encoded(body))
+        content, headers = _encoded(body)
+        request = Request(method, path, query or {}, content, headers | ({"Accept": accept} if accept else {}))
         async with self.transport.send(request) as response:
             return await response.read()
 

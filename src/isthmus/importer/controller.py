@@ -1,19 +1,29 @@
 """VirtualMachineImport: one phase after the other, each a module of `phases`. Objects in, objects out.
 
 Level-triggered: whatever was done before a restart is found again by name. A phase that fails ends the import with a
-message in its status, and everything that it had made is deleted. Runs in the engine's control loops, or in a pod.
+message in its status, and everything that it had made is deleted; so it is when the import itself is deleted, as it
+owns all that it made until the VM is complete. Runs in the engine's control loops, or in a pod.
 """
 
 import logging
-import time
 from typing import Any
 
 from isthmus.client import resources
 from isthmus.client.api import Client
 from isthmus.client.cached import CachedClient
 from isthmus.client.controller import Controller
-from isthmus.importer.phases import converting, creating, inspecting, proving, transferring
-from isthmus.importer.phases.phase import LABEL, Import, ImportFailedError, Step
+from isthmus.client.events import Recorder
+from isthmus.importer.phases import (
+    condition,
+    converting,
+    creating,
+    deadline,
+    inspecting,
+    proving,
+    transferring,
+    uploading,
+)
+from isthmus.importer.phases.phase import KIND, Import, ImportFailedError, Next, Step
 from isthmus.lib import clock
 from isthmus.machinery.errors import StatusError
 
@@ -21,6 +31,7 @@ log = logging.getLogger(__name__)
 Object = dict[str, Any]
 
 PHASES: dict[str, Step] = {
+    "AwaitingUpload": uploading.step,
     "Inspecting": inspecting.step,
     "Transferring": transferring.step,
     "Converting": converting.step,
@@ -28,14 +39,17 @@ PHASES: dict[str, Step] = {
     "Creating": creating.step,
 }
 ORDER = [*PHASES, "Succeeded"]
-DEADLINES = {
-    "Inspecting": 300,
-    "Transferring": 24 * 3600,
-    "Converting": 1800,
-    "Proving": 900,
-    "Creating": 120,
-}  # seconds
+MESSAGES = {
+    "AwaitingUpload": "Waiting for the file to be uploaded",
+    "Inspecting": "Reading what the source says of the machine",
+    "Transferring": "Copying the disks",
+    "Converting": "Making the guest fit for virtio",
+    "Proving": "Booting the machine on an isolated network",
+    "Creating": "Making the virtual machine",
+    "Succeeded": "The virtual machine is here",
+}
 FINAL = ("Succeeded", "Failed")
+COMPONENT = "isthmus-importer"
 POLL = 1.0
 
 
@@ -44,6 +58,7 @@ class ImportController:
 
     def __init__(self, client: Client) -> None:
         self._client = client
+        self._recorder = Recorder(client, COMPONENT)
 
     async def reconcile(self, key: tuple[str, str]) -> float | None:
         """Take the next step; seconds until the next look."""
@@ -54,83 +69,98 @@ class ImportController:
             if error.code == 404:
                 return None
             raise
-        work = Import(self._client, obj)
-        if obj["metadata"].get("deletionTimestamp") or work.phase in FINAL:
+        work = Import(self._client, self._recorder, obj)
+        if obj["metadata"].get("deletionTimestamp") or work.phase == "Succeeded":
+            return None
+        if work.phase == "Failed":
+            await work.delete_all()  # again, as we may have been stopped half way
             return None
         if work.phase not in PHASES:
-            await self._enter(work, ORDER[0], {"startTime": clock.timestamp()})
+            await self._begin(work)
             return 0.0
         return await self._step(work)
 
+    async def _begin(self, work: Import) -> None:
+        first = "AwaitingUpload" if work.spec["source"].get("upload") is not None else "Inspecting"
+        start = {"startTime": clock.timestamp(), "conditions": condition.begun(clock.timestamp(), work.generation)}
+        await self._enter(work, first, start)
+
     async def _step(self, work: Import) -> float | None:
         try:
-            self._check_deadline(work)
-            done = await PHASES[work.phase](work)
+            check_deadline(work)
+            following = await PHASES[work.phase](work)
         except ImportFailedError as failure:
             await self._fail(work, str(failure))
             return None
-        if not done:
+        except StatusError as refusal:
+            if refusal.code not in (400, 403, 422):
+                raise
+            await self._fail(work, f"the API refused what the import needs: {refusal.message}")
+            return None
+        if following is Next.STAY:
             return POLL
-        await self._enter(work, ORDER[ORDER.index(work.phase) + 1])
+        await self._leave(work, following)
         return 0.0
 
-    def _check_deadline(self, work: Import) -> None:
-        limit, spent = DEADLINES[work.phase], work.seconds_in_phase()
-        if spent > limit:
-            raise ImportFailedError(
-                f"{work.phase} took longer than {limit} s; the status and the logs of its pod say how far it came"
-            )
+    async def _leave(self, work: Import, following: Next) -> None:
+        now, found = clock.timestamp(), work.status.get("conditions") or []
+        if following is Next.TRANSFER:
+            await self._enter(work, "Transferring", {"conditions": condition.again(found, now)})
+            return
+        phase = ORDER[ORDER.index(work.phase) + 1]
+        found = condition.after(found, work.phase, work.status, now)
+        if phase in FINAL:
+            found = condition.succeeded(found, now, work.generation)
+        await self._enter(work, phase, {"conditions": found})
 
-    async def _enter(self, work: Import, phase: str, status: Object | None = None) -> None:
+    async def _enter(self, work: Import, phase: str, status: Object) -> None:
         """Begin a phase: note how long the last one took."""
-        change: Object = {**(status or {}), "phase": phase, "observedGeneration": work.generation}
+        change: Object = {**status, "phase": phase, "observedGeneration": work.generation}
         timings = work.finished_timings()
         change["message"] = MESSAGES[phase]
         if phase in FINAL:
             change["completionTime"] = clock.timestamp()
-            change["progress"] = {"phase": phase, "percent": 100, "summary": "100%"}
+            change["progress"] = {"phase": phase, "percent": 100, "summary": "100%", "etaSeconds": None}
         else:
             timings = [*timings, {"phase": phase, "startTime": clock.micro_timestamp()}]
             change["progress"] = None
         await work.patch_status({**change, "timings": timings})
+        await self._recorder.normal(work.obj, phase, MESSAGES[phase])
         log.info("%s/%s: %s", work.namespace, work.name, phase)
 
     async def _fail(self, work: Import, message: str) -> None:
         """End badly: nothing that was made stays, but for the import itself, which says why."""
+        now, found = clock.timestamp(), work.status.get("conditions") or []
+        status = {
+            "phase": "Failed",
+            "message": message,
+            "completionTime": now,
+            "conditions": condition.failed(found, work.phase, message, now, work.generation),
+            "timings": work.finished_timings(),
+        }
+        await work.patch_status(status)
         await work.delete_all()
-        conditions = [
-            {
-                "type": "Ready",
-                "status": "False",
-                "reason": f"{work.phase}Failed",
-                "message": message,
-                "lastTransitionTime": clock.timestamp(time.time()),
-            }
-        ]
-        status = {"phase": "Failed", "message": message, "completionTime": clock.timestamp(), "conditions": conditions}
-        await work.patch_status({**status, "timings": work.finished_timings()})
+        await self._recorder.warning(work.obj, "Failed", message)
         log.warning("%s/%s failed: %s", work.namespace, work.name, message)
 
 
-MESSAGES = {
-    "Inspecting": "Reading what the source says of the machine",
-    "Transferring": "Copying the disks",
-    "Converting": "Making the guest fit for virtio",
-    "Proving": "Booting the machine on an isolated network",
-    "Creating": "Making the virtual machine",
-    "Succeeded": "The virtual machine is here",
-}
+def check_deadline(work: Import) -> None:
+    """Raise ImportFailedError if the phase has taken too long."""
+    limit = deadline.deadline(work.phase, work.spec, work.status)
+    if work.seconds_in_phase() > limit:
+        raise ImportFailedError(f"{work.phase} took longer than {limit:.0f} s; the last word was: {work.message}")
 
 
 def build(cluster: CachedClient) -> Controller:
-    """The controller on shared informers: it looks again when the import, or a pod or VMI that it made, changes."""
+    """The controller on shared informers: it looks again when the import, or something that it made, changes."""
     controller = Controller("virtualmachineimport", ImportController(cluster.client).reconcile, workers=4)
     controller.watch(cluster.informer(resources.IMPORTS))
-    for resource in (resources.PODS, resources.VMIS):
-        controller.watch(cluster.informer(resource), _import_of)
+    for resource in (resources.PODS, resources.VMIS, resources.PVCS):
+        controller.watch(cluster.informer(resource), import_of)
     return controller
 
 
-def _import_of(obj: Object) -> list[tuple[str, str]]:
-    name = (obj["metadata"].get("labels") or {}).get(LABEL)
-    return [(obj["metadata"]["namespace"], name)] if name else []
+def import_of(obj: Object) -> list[tuple[str, str]]:
+    """The key of the import that has made `obj`."""
+    owners = obj["metadata"].get("ownerReferences") or []
+    return [(obj["metadata"]["namespace"], owner["name"]) for owner in owners if owner.get("kind") == KIND]

@@ -14,13 +14,12 @@ import orjson
 from isthmus.codec import protobuf
 from isthmus.kinds import definitions as stored
 from isthmus.kinds.kind import Column, Kind, Scale, Subresource
-from isthmus.machinery import schema
+from isthmus.machinery import openapi, schema
 
 Object = dict[str, Any]
 
 DEFINITIONS = stored.Definitions()
 OBJECT_META = "io.k8s.apimachinery.pkg.apis.meta.v1.ObjectMeta"
-_LIST_META = "io.k8s.apimachinery.pkg.apis.meta.v1.ListMeta"
 # What every served version's document carries beside its kinds: bodies and answers that any resource may have.
 _COMMON = tuple(
     f"io.k8s.apimachinery.pkg.apis.meta.v1.{name}" for name in ("DeleteOptions", "Patch", "Status", "WatchEvent")
@@ -142,7 +141,7 @@ def described_definitions(kinds: Iterable[Kind], group: str, version: str) -> di
             names += [n for n in (name, f"{name}List") if n in DEFINITIONS]
             names += [n for s in kind.subresources if (n := _subresource_definition(kind, s)) in DEFINITIONS]
         else:
-            own |= _crd_definitions(kind, group, version)
+            own |= openapi.custom_definitions(kind, version)
     names += [name for schema_ in own.values() for name in stored.references(schema_) if name not in own]
     return DEFINITIONS.described(names) | own
 
@@ -151,26 +150,6 @@ def _subresource_definition(kind: Kind, subresource: Subresource) -> str:
     """The definition of a subresource's body: Eviction, TokenRequest, Scale."""
     group, version = subresource.group or kind.group, subresource.version or kind.storage_version
     return definition_of(f"{group}/{version}" if group else version, subresource.kind) or ""
-
-
-def _crd_definitions(kind: Kind, group: str, version: str) -> dict[str, Object]:
-    """A CRD's schema and its list's, named as apiextensions-apiserver does: reversed group, version, kind."""
-    name = f"{'.'.join(reversed(group.split('.')))}.{version}.{kind.kind}"
-    identity = {"group": group, "kind": kind.kind, "version": version}
-    schema_ = crd_root(kind.crd_schemas.get(version, {})) | {"x-kubernetes-group-version-kind": [identity]}
-    listing = {
-        "type": "object",
-        "description": f"A list of {kind.kind} objects.",
-        "required": ["items"],
-        "properties": {
-            "apiVersion": {"type": "string"},
-            "items": {"type": "array", "items": {"$ref": f"#/components/schemas/{name}"}},
-            "kind": {"type": "string"},
-            "metadata": {"$ref": f"#/components/schemas/{_LIST_META}"},
-        },
-        "x-kubernetes-group-version-kind": [identity | {"kind": kind.list_kind}],
-    }
-    return {name: schema_, f"{name}List": listing}
 
 
 def definition_of(api_version: str, kind: str) -> str | None:

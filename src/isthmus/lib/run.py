@@ -53,10 +53,11 @@ async def run(
     Raises CommandError if it cannot be started, does not end within `timeout` seconds (it is then killed with its
     process group), or, with `check`, exits other than 0.
     """
+    source = subprocess.DEVNULL if stdin is None else _held(stdin)
     try:
         process = await asyncio.create_subprocess_exec(
             *map(str, argv),
-            stdin=subprocess.PIPE if stdin is not None else subprocess.DEVNULL,
+            stdin=source,
             stdout=subprocess.PIPE,
             stderr=subprocess.PIPE,
             cwd=cwd,
@@ -65,8 +66,11 @@ async def run(
         )
     except OSError as error:
         raise CommandError(argv, f"cannot be started ({error.strerror})") from error
+    finally:
+        if stdin is not None:
+            os.close(source)
     try:
-        out, err = await asyncio.wait_for(process.communicate(stdin), timeout)
+        out, err = await asyncio.wait_for(process.communicate(), timeout)
     except TimeoutError as error:
         raise CommandError(argv, f"did not end within {timeout:g} s") from error
     finally:
@@ -76,6 +80,15 @@ async def run(
     if check and process.returncode:
         raise CommandError(argv, f"exited with {process.returncode}", err.decode(errors="replace"))
     return Completed(process.returncode or 0, out, err)
+
+
+def _held(data: bytes) -> int:
+    """`data` as a file in memory, to be read from its beginning. A pipe would break when its reader ends early."""
+    descriptor = os.memfd_create("stdin")
+    with os.fdopen(os.dup(descriptor), "wb") as file:
+        file.write(data)
+    os.lseek(descriptor, 0, os.SEEK_SET)
+    return descriptor
 
 
 def start(

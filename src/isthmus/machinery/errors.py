@@ -111,7 +111,7 @@ MODIFIED = "the object has been modified; please apply your changes to the lates
 
 def invalid(group: str, kind: str, name: str, causes: Sequence[Cause]) -> StatusError:
     """The object's content is wrong: every wrong field at once."""
-    parts = [f"{c.field}: {c.message}" for c in causes]
+    parts = [f"{c.field}: {c.message}" if c.field else c.message for c in causes]
     listing = parts[0] if len(parts) == 1 else "[" + ", ".join(parts) + "]"
     details = _details(group, kind, name) | {"causes": [c.as_dict() for c in causes]}
     return StatusError(422, "Invalid", f'{_qualified(group, kind)} "{name}" is invalid: {listing}', details=details)

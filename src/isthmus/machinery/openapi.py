@@ -3,7 +3,7 @@
 kubectl reads them for `explain` (the kind of a path, then its definition), for client-side apply and edit (merge keys)
 and to learn whether a PATCH of a kind takes `fieldValidation`. Every operation therefore carries its
 `x-kubernetes-action` and `x-kubernetes-group-version-kind`. Shape: kube-openapi, pkg/{builder3,handler3,spec3}.
-Definitions come from the caller (kinds.catalogue); those of CustomResourceDefinitions are added here.
+Definitions come from the caller (kinds.catalogue), who makes those of CustomResourceDefinitions by `custom_definitions`.
 """
 
 import hashlib
@@ -108,10 +108,7 @@ def document(
     paths: Object = {}
     served = (k for k in kinds if k.group == group and version in k.versions)
     for kind in sorted(served, key=lambda k: k.plural):
-        name = kind.definition_name(version)
-        if not name:
-            name = custom_definition_name(kind.group, version, kind.kind)
-            schemas |= _custom_definitions(kind, version, name)
+        name = kind.definition_name(version) or custom_definition_name(kind.group, version, kind.kind)
         paths |= _paths(kind, version, name, schemas)
     return {
         "openapi": "3.0.0",
@@ -151,8 +148,9 @@ _ROOT_TEXTS = {
 }
 
 
-def _custom_definitions(kind: ResourceType, version: str, name: str) -> Object:
-    """The definitions of a CRD's kind and of its list."""
+def custom_definitions(kind: ResourceType, version: str) -> dict[str, Object]:
+    """The definitions of a CRD's kind and of its list, with what every object has."""
+    name = custom_definition_name(kind.group, version, kind.kind)
     raw = dict(kind.crd_schemas.get(version) or {"x-kubernetes-preserve-unknown-fields": True})
     root: Object = {
         "apiVersion": {"type": "string", "description": _ROOT_TEXTS["apiVersion"]},
@@ -164,7 +162,7 @@ def _custom_definitions(kind: ResourceType, version: str, name: str) -> Object:
     head = {"apiVersion": root["apiVersion"], "kind": root["kind"]}
     list_properties = head | {"items": items, "metadata": {"allOf": [_ref(_META + "ListMeta")]}}
     return {
-        name: raw | {"type": "object", "properties": {**raw.get("properties", {}), **root}, _GVK: [gvk]},
+        name: raw | {"type": "object", "properties": {**(raw.get("properties") or {}), **root}, _GVK: [gvk]},
         f"{name}List": {
             "type": "object",
             "description": f"{kind.list_kind} is a list of {kind.kind}",

@@ -131,6 +131,25 @@ def _covers_resource(owned: Sequence[str], wanted: str) -> bool:
     return ALL in owned or wanted in owned or (bool(slash) and f"*/{subresource}" in owned)
 
 
+def compact(rules: Iterable[Rule]) -> list[Rule]:
+    """Rules of one group and resource made one with all their verbs, as kube-apiserver shows what a grant lacks."""
+    out: list[Rule] = []
+    simple: dict[tuple[str, str, tuple[str, ...]], list[str]] = {}
+    for rule in rules:
+        groups, resources = rule.get("apiGroups") or (), rule.get("resources") or ()
+        if len(groups) != 1 or len(resources) != 1 or rule.get("nonResourceURLs"):
+            out.append(rule)
+            continue
+        names = tuple(rule.get("resourceNames") or ())
+        key = (groups[0], resources[0], names)
+        if (verbs := simple.get(key)) is None:
+            verbs = simple[key] = []
+            merged = {"apiGroups": list(groups), "resources": list(resources), "verbs": verbs}
+            out.append({**merged, "resourceNames": list(names)} if names else merged)
+        verbs += (verb for verb in rule.get("verbs") or () if verb not in verbs)
+    return out
+
+
 def show_rule(rule: Rule) -> str:
     """A rule as kube-apiserver prints it in the message of a refused grant."""
     titles = {

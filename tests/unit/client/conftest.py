@@ -18,6 +18,11 @@ from isthmus.client import kubeconfig
 from isthmus.client.connect import open_client
 from isthmus.client.rest import RestClient
 
+USAGES = (
+    "digital_signature", "content_commitment", "key_encipherment", "data_encipherment", "key_agreement",
+    "key_cert_sign", "crl_sign", "encipher_only", "decipher_only",
+)  # fmt: skip
+
 
 @dataclass
 class Identity:
@@ -38,10 +43,18 @@ def _issue(common_name: str, issuer: tuple[x509.Certificate, ec.EllipticCurvePri
         .not_valid_before(now - datetime.timedelta(minutes=1))
         .not_valid_after(now + datetime.timedelta(days=1))
         .add_extension(x509.BasicConstraints(ca=issuer is None, path_length=None), critical=True)
+        .add_extension(x509.SubjectKeyIdentifier.from_public_key(key.public_key()), critical=False)
     )
     if issuer:
+        # Python 3.13 verifies by RFC 5280 to the letter: a certificate names its issuer's key, an authority its usage.
+        builder = builder.add_extension(
+            x509.AuthorityKeyIdentifier.from_issuer_public_key(issuer[1].public_key()), critical=False
+        )
         loopback = x509.IPAddress(ipaddress.ip_address("127.0.0.1"))
         builder = builder.add_extension(x509.SubjectAlternativeName([loopback]), critical=False)
+    else:
+        usage = dict.fromkeys(USAGES, False) | {"key_cert_sign": True, "digital_signature": True}
+        builder = builder.add_extension(x509.KeyUsage(**usage), critical=True)
     return builder.sign(issuer[1] if issuer else key, hashes.SHA256()), key
 
 

@@ -170,7 +170,11 @@ def is_empty(obj, path):
     """Whether the path leads to an empty object, which a patch cannot say of one that has fields."""
     value = obj
     for element in path:
-        value = value.get(element[2:]) if isinstance(value, dict) else value
+        if isinstance(value, dict):
+            value = value.get(element[2:])
+        elif isinstance(value, list) and element.startswith("k:"):
+            keys = json.loads(element[2:]).items()
+            value = next((item for item in value if keys <= item.items()), None)
     return value == {}
 
 

@@ -51,7 +51,8 @@ def apps():
 
 @pytest.fixture(scope="module")
 def tasks():
-    return openapi.document([DEPLOYMENT, TASK], "isthmus.dev", "v1alpha1", DEFINITIONS)
+    definitions = DEFINITIONS | openapi.custom_definitions(TASK, "v1alpha1")
+    return openapi.document([DEPLOYMENT, TASK], "isthmus.dev", "v1alpha1", definitions)
 
 
 def references(value):

@@ -15,6 +15,7 @@ from isthmus.engine.registry.write import WriteContext
 from isthmus.machinery import causes, errors, rbac
 
 Object = dict[str, Any]
+HOUSEKEEPING = frozenset(("ownerReferences", "finalizers", "managedFields", "selfLink"))
 FULL_AUTHORITY: list[Object] = [
     {"verbs": ["*"], "apiGroups": ["*"], "resources": ["*"]},
     {"verbs": ["*"], "nonResourceURLs": ["*"]},
@@ -38,8 +39,7 @@ def plugin(authorizer: Authorizer) -> Plugin:
 
 
 def _check_role(authorizer: Authorizer, served: Served, new: Object, old: Object | None, user: User) -> None:
-    aggregation = new.get("aggregationRule")
-    if old is not None and (new.get("rules"), aggregation) == (old.get("rules"), old.get("aggregationRule")):
+    if old is not None and _only_housekeeping(new, old):
         return
     namespace = new["metadata"].get("namespace", "")
     attributes = rbac.Attributes(
@@ -47,15 +47,33 @@ def _check_role(authorizer: Authorizer, served: Served, new: Object, old: Object
     )
     if authorizer.allows(user, attributes):
         return
-    if aggregation and not rbac.covers(authorizer.rules(user, namespace), FULL_AUTHORITY):
-        raise _refusal(served, new, "must have cluster-admin privileges to use an aggregationRule")
     _confirm(authorizer, served, new, user, namespace, new.get("rules") or [])
+    if any(_aggregates(role) for role in (new, old)) and not rbac.covers(
+        authorizer.rules(user, namespace), FULL_AUTHORITY
+    ):
+        raise _refusal(served, new, "must have cluster-admin privileges to use the aggregationRule")
+
+
+def _aggregates(role: Object | None) -> bool:
+    return bool(((role or {}).get("aggregationRule") or {}).get("clusterRoleSelectors"))
+
+
+def _only_housekeeping(new: Object, old: Object) -> bool:
+    """Nothing but what the garbage collector must be able to change."""
+
+    def rest(obj: Object) -> tuple[Object, Object]:
+        return (
+            {k: v for k, v in obj.items() if k != "metadata"},
+            {k: v for k, v in obj["metadata"].items() if k not in HOUSEKEEPING},
+        )
+
+    return rest(new) == rest(old)
 
 
 def _check_binding(
     authorizer: Authorizer, served: Served, new: Object, old: Object | None, user: User, lookup: Lookup
 ) -> None:
-    if old is not None and (new.get("subjects"), new["roleRef"]) == (old.get("subjects"), old["roleRef"]):
+    if old is not None and _only_housekeeping(new, old):
         return
     namespace, reference = new["metadata"].get("namespace", ""), new["roleRef"]
     plural = "clusterroles" if reference["kind"] == "ClusterRole" else "roles"
@@ -75,7 +93,7 @@ def _confirm(
     if missing:
         groups = " ".join(causes.show(g) for g in user.groups)
         who = f"user {causes.show(user.name)} (groups=[{groups}])"
-        listing = "\n".join(sorted(rbac.show_rule(rule) for rule in missing))
+        listing = "\n".join(sorted({rbac.show_rule(rule) for rule in rbac.compact(missing)}))
         raise _refusal(served, new, f"{who} is attempting to grant RBAC permissions not currently held:\n{listing}")
 
 

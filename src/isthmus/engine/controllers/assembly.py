@@ -6,6 +6,7 @@ from dataclasses import dataclass
 
 from isthmus.client.cached import CachedClient
 from isthmus.client.controller import Controller
+from isthmus.engine.controllers.cluster.commontypes import CommonTypes
 from isthmus.engine.controllers.cluster.garbagecollector import GarbageCollector
 from isthmus.engine.controllers.cluster.kubevirt import KubeVirtController
 from isthmus.engine.controllers.cluster.namespace import NamespaceController
@@ -37,10 +38,11 @@ class Assembly:
     claims: ClaimController
     cdi: CDIController
     kubevirt: KubeVirtController
+    common_types: CommonTypes
 
     async def ensure_objects(self) -> None:
         """Write the objects that a home begins with; tried until the server takes them."""
-        for write in (self.claims.ensure_class, self.kubevirt.ensure, self.cdi.ensure):
+        for write in (self.claims.ensure_class, self.kubevirt.ensure, self.cdi.ensure, self.common_types.ensure):
             backoff = Backoff(base=0.2, cap=5)
             while True:
                 try:
@@ -80,4 +82,4 @@ def build(cluster: CachedClient, home: Home, server: str, ca: bytes) -> Assembly
         NodeLifecycleController(cluster).controller(),
         PodCollector(cluster).controller(),
     )
-    return Assembly(cluster, controllers, GarbageCollector(cluster), claims, cdi, kubevirt)
+    return Assembly(cluster, controllers, GarbageCollector(cluster), claims, cdi, kubevirt, CommonTypes(cluster))

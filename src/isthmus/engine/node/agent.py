@@ -101,6 +101,7 @@ class Agent:
         vmis.reconcile = reconciler.reconcile
         await self._adopt_networks(machines.adopt())
         environment = {"KUBECONFIG": str(settings.kubeconfig), "ISTHMUS_HOME": str(settings.home.root)}
+        environment["ISTHMUS_ACCELERATOR"] = host.accelerator
         pods = PodReconciler(self._cached, settings.node, address, settings.directory / "pods", environment)
         api = Api(self._cached, settings.node, machines, pods)
         others = [self._build_pod_controller(pods), self._build_volume_controller()]

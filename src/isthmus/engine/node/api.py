@@ -37,6 +37,7 @@ Object = dict[str, Any]
 Handler = Callable[[web.Request], Awaitable[web.StreamResponse]]
 
 CONSOLE_LOG = "guest-console-log"
+VERBATIM = "isthmus.dev/upload-verbatim"  # annotation of a claim that takes a file which is no disk image
 UPLOADED = {"cdi.kubevirt.io/storage.pod.phase": "Succeeded", "cdi.kubevirt.io/storage.condition.running": "false"}
 
 
@@ -239,11 +240,16 @@ class Api:
         path, size = Path(local_path(volume)), quantity.whole(volume["spec"]["capacity"]["storage"])
         await asyncio.to_thread(files.ensure_volume, path, size)
         try:
-            received = await upload.receive(request.content.iter_chunked(1 << 20), path, size)
+            chunks = request.content.iter_chunked(1 << 20)
+            received = await upload.receive(chunks, path, size, verbatim=self._verbatim(namespace, name))
         except probe.ImageRefusedError as error:
             raise errors.bad_request(str(error)) from error
         await self._cached.client.patch(resources.PVCS, name, {"metadata": {"annotations": UPLOADED}}, namespace)
         return web.json_response({"bytes": received})
+
+    def _verbatim(self, namespace: str, claim: str) -> bool:
+        found = self._cached.get(resources.PVCS, namespace, claim) or {"metadata": {}}
+        return (found["metadata"].get("annotations") or {}).get(VERBATIM) == "true"
 
 
 def _wanted(request: web.Request) -> logfiles.Wanted:

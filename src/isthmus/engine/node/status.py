@@ -98,7 +98,7 @@ def advance(old: Object, phase: str, now: str) -> list[Object]:
 
 def _conditions(vmi: Object, facts: Facts, now: str) -> list[Object]:
     found: list[Object] = list((vmi.get("status") or {}).get("conditions") or [])
-    wanted = [conditions.build("Ready", True), _live_migratable(facts)]
+    wanted = [_live_migratable(facts)]  # Ready is the pod's, which the VMI controller carries over
     absent = []
     if facts.accelerator == "tcg":
         wanted.append(conditions.build("SoftwareEmulation", True, "KVMNotAvailable", EMULATION))

@@ -2,7 +2,7 @@
 
 from typing import Any
 
-from isthmus.engine.registry import kubevirtadmission
+from isthmus.engine.registry import importadmission, kubevirtadmission
 from isthmus.engine.registry.admission import Lookup, Plugin
 from isthmus.engine.registry.registry import Served
 from isthmus.engine.registry.strategies import services
@@ -99,4 +99,5 @@ PLUGINS = (
     Plugin("Priority", frozenset({"pods"}), mutate=_pod_priority),
     Plugin("DefaultStorageClass", frozenset({"persistentvolumeclaims"}), mutate=_default_storage_class),
     *kubevirtadmission.PLUGINS,
+    *importadmission.PLUGINS,
 )

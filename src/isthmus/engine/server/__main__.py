@@ -11,7 +11,7 @@ from pathlib import Path
 
 import uvloop
 
-from isthmus.engine.auth import escalation, keyfiles
+from isthmus.engine.auth import escalation, hostpaths, keyfiles
 from isthmus.engine.auth.authorization import Authorizer
 from isthmus.engine.auth.tokens import Tokens
 from isthmus.engine.registry import plugins, strategies
@@ -41,7 +41,8 @@ def build(home: Home, address: str) -> Server:
     store = Store(home.store)
     registry = Registry(catalogue.builtin_kinds())
     authorizer = Authorizer(store)
-    storage = Storage(store, Admission(store, (*plugins.PLUGINS, escalation.plugin(authorizer))))
+    rules = (*plugins.PLUGINS, escalation.plugin(authorizer), hostpaths.plugin(authorizer))
+    storage = Storage(store, Admission(store, rules))
     tokens = Tokens(lambda: keyfiles.signing_key(home.pki), store)
     return Server(home, store, registry, storage, tokens, authorizer, address)
 

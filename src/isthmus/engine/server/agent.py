@@ -30,7 +30,8 @@ def path_of(*segments: str, query: str = "") -> str:
     return f"{path}?{quote(query, safe='%&=+,:;/@!$*~-._')}" if query else path
 
 
-async def _open(home: Home, node: str) -> tuple[asyncio.StreamReader, asyncio.StreamWriter]:
+async def open_connection(home: Home, node: str) -> tuple[asyncio.StreamReader, asyncio.StreamWriter]:
+    """A connection to the agent of `node`. Raises StatusError 503."""
     path = socket_path(home, node)
     try:
         async with asyncio.timeout(OPEN_SECONDS):
@@ -42,7 +43,7 @@ async def _open(home: Home, node: str) -> tuple[asyncio.StreamReader, asyncio.St
 
 async def forward(home: Home, node: str, request: Request, path: str) -> Response | None:
     """Hand a request to the agent under `path` (made by `path_of`) and carry its answer, or its WebSocket, back."""
-    reader, writer = await _open(home, node)
+    reader, writer = await open_connection(home, node)
     writer.write(_head(request, path) + request.body)
     await _splice(request, reader, writer)
     return None

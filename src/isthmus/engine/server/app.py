@@ -11,7 +11,7 @@ import orjson
 from isthmus.engine.auth import authentication, impersonation
 from isthmus.engine.auth.authorization import forbidden
 from isthmus.engine.auth.user import ANONYMOUS, User
-from isthmus.engine.server import compression, metrics, nonresource, requestinfo, reviews, subresources
+from isthmus.engine.server import compression, metrics, nonresource, requestinfo, reviews, subresources, upload
 from isthmus.engine.server.context import Call, Server
 from isthmus.engine.server.handlers import create, delete, get, patch, update, watch
 from isthmus.engine.server.handlers.body import warning_header
@@ -61,11 +61,13 @@ class App:
         return response
 
     async def _serve(self, request: Request, info: RequestInfo) -> Response | None:
+        if upload.serves(request):  # by a token of its own kind
+            return await upload.serve(self._server, request)
         user = self._authenticate(request)
         user = impersonation.impersonate(request.headers, user, self._server.authorizer)
         self._authorize(info, user)
         if not info.is_resource:
-            return await nonresource.serve(self._server, request, info, user)
+            return await nonresource.serve(self._server, request, info)
         served = self._server.registry.find(info.group, info.version, info.resource)
         if served is None:
             return await subresources.serve_namespace(self._server, request, info, user)

@@ -11,6 +11,7 @@ from urllib.parse import parse_qsl, unquote
 from isthmus.machinery import errors
 
 if TYPE_CHECKING:
+    from isthmus.engine.server.bodystream import BodyStream
     from isthmus.engine.server.protocol import Connection
 
 MAX_QUERY_FIELDS = 1000
@@ -51,9 +52,11 @@ def encode_headers(headers: Headers) -> bytes:
 
 
 class Request:
-    """One request, its body whole."""
+    """One request, its body whole, or (`stream`) still to come."""
 
-    __slots__ = ("_query", "body", "certificate", "connection", "headers", "keep_alive", "method", "path", "raw_query")
+    __slots__ = (
+        "_query", "body", "certificate", "connection", "headers", "keep_alive", "method", "path", "raw_query", "stream",
+    )  # fmt: skip
 
     def __init__(
         self, method: str, target: bytes, headers: dict[str, str], connection: "Connection", *, keep_alive: bool = True
@@ -68,6 +71,7 @@ class Request:
         self.keep_alive = keep_alive
         self.certificate: dict[str, Any] | None = connection.certificate
         self.body = b""
+        self.stream: BodyStream | None = None
         self._query: dict[str, str] | None = None
 
     @property

@@ -8,8 +8,7 @@ from collections.abc import Callable
 
 import orjson
 
-from isthmus.engine.auth.user import User
-from isthmus.engine.server import metrics, requestinfo, upload
+from isthmus.engine.server import metrics, requestinfo
 from isthmus.engine.server.context import Server
 from isthmus.engine.server.message import Request, Response
 from isthmus.engine.server.requestinfo import RequestInfo
@@ -34,11 +33,9 @@ def websocket_token(request: Request) -> str | None:
     return None
 
 
-async def serve(server: Server, request: Request, info: RequestInfo, user: User) -> Response | None:
+async def serve(server: Server, request: Request, info: RequestInfo) -> Response | None:
     """Answer a request that is about no resource. Raises StatusError 404."""
     path = info.path.rstrip("/") or "/"
-    if path.startswith(upload.PREFIX):
-        return await upload.serve(server, request, user)
     if request.method not in ("GET", "HEAD"):
         raise errors.method_not_allowed()
     if exact := EXACT.get(path):

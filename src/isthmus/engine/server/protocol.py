@@ -15,6 +15,7 @@ from typing import Any, cast
 
 import httptools
 
+from isthmus.engine.server.bodystream import BodyStream, is_streamed
 from isthmus.engine.server.message import TEXT, Handler, Headers, Request, Response
 from isthmus.engine.server.stream import BUFFER, Stream
 
@@ -149,9 +150,16 @@ class Connection(asyncio.Protocol):
         self._request = Request(method, self._target, self._headers, self, keep_alive=self._parser.should_keep_alive())
         if "expect" in self._headers and self._task is None:
             self.transport.write(b"HTTP/1.1 100 Continue\r\n\r\n")
+        if is_streamed(self._request):  # answered while its body comes; the connection takes no other request
+            self._request.keep_alive = False
+            self._request.stream = BodyStream(self.transport)
+            self._next(self._request)
 
     def on_body(self, body: bytes) -> None:
         """A part of the body."""
+        if self._request and self._request.stream:
+            self._request.stream.feed(body)
+            return
         self._body_bytes += len(body)
         if self._body_bytes > MAX_BODY_BYTES:
             self._refuse(413, f"the body is larger than {MAX_BODY_BYTES} bytes")
@@ -162,6 +170,9 @@ class Connection(asyncio.Protocol):
         """The request is whole."""
         request, self._request = self._request, None
         assert request
+        if request.stream:
+            request.stream.feed(b"")
+            return
         request.body = self._body[0] if len(self._body) == 1 else b"".join(self._body)
         self._body = []
         self._next(request)

@@ -1,4 +1,4 @@
-"""Kinds that are answered and never stored: access reviews, token reviews, who am I."""
+"""Kinds that are answered and never stored: access reviews, token reviews, who am I, tokens for uploads."""
 
 from collections.abc import Awaitable, Callable
 from typing import Any
@@ -6,6 +6,7 @@ from typing import Any
 import orjson
 
 from isthmus.engine.auth.user import User
+from isthmus.engine.server import upload
 from isthmus.engine.server.context import Call
 from isthmus.engine.server.handlers import body
 from isthmus.engine.server.message import Response
@@ -85,6 +86,7 @@ REVIEWS: dict[str, Callable[[Call, Object], Object]] = {
     f"selfsubjectrulesreviews.{AUTHORIZATION}": _self_rules,
     f"selfsubjectreviews.{AUTHENTICATION}": _self_subject,
     f"tokenreviews.{AUTHENTICATION}": _token,
+    upload.TOKEN_REQUESTS: upload.issue,
 }
 
 

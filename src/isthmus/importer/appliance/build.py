@@ -8,6 +8,7 @@ root and without installing anything; the same inputs are built once and then ta
 import asyncio
 import contextlib
 import importlib.resources
+import lzma
 import os
 import re
 import shutil
@@ -101,12 +102,18 @@ def program_entries(root: Path, program: Path, folder: str, libraries: str = "")
 
 def module_entries(tree: Path, wanted: tuple[str, ...]) -> Iterator[cpio.Entry]:
     """The modules and /modules/order: lines "NAME NEEDS..." with the needs in the order of loading."""
-    available = {module_name(path): path for path in sorted(tree.rglob("*.ko"))}
-    order = dict(module_order({name: path.read_bytes() for name, path in available.items()}, wanted))
+    modules = {module_name(path): _module(path) for path in sorted(tree.rglob("*.ko*"))}
+    order = dict(module_order(modules, wanted))
     for name in sorted(order.keys() | {need for needs in order.values() for need in needs}):
-        yield cpio.file(f"modules/{name}.ko", available[name].read_bytes())
+        yield cpio.file(f"modules/{name}.ko", modules[name])
     lines = [" ".join((name, *needs)) for name, needs in order.items()]
     yield cpio.file("modules/order", ("\n".join(lines) + "\n").encode())
+
+
+def _module(path: Path) -> bytes:
+    """A module as the kernel takes it. From Debian 13 on they are compressed."""
+    data = path.read_bytes()
+    return lzma.decompress(data) if path.suffix == ".xz" else data
 
 
 def module_name(path: Path) -> str:

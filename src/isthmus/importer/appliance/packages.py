@@ -16,6 +16,7 @@ from pathlib import Path
 from isthmus.lib import run
 
 _DOWNLOAD_SECONDS = 600
+_MERGED = ("bin", "sbin", "lib", "lib64")
 _DEPENDS = ("--recurse", "--no-recommends", "--no-suggests", "--no-conflicts", "--no-breaks", "--no-replaces")
 
 
@@ -70,4 +71,12 @@ async def unpacked(packages: Sequence[str]) -> AsyncIterator[Path]:
     with tempfile.TemporaryDirectory(prefix="isthmus-unpack-") as scratch:
         for name in sorted(wanted):
             await run.run(["dpkg-deb", "--extract", store / name, scratch], timeout=_DOWNLOAD_SECONDS)
+        _link_merged(Path(scratch))
         yield Path(scratch)
+
+
+def _link_merged(root: Path) -> None:
+    """From Debian 13 on packages hold /usr/bin and not /bin: make the links that base-files would make."""
+    for name in _MERGED:
+        if not (root / name).exists():
+            (root / name).symlink_to(Path("usr", name))

@@ -1,8 +1,8 @@
-"""Run `virt-v2v-in-place` on a disk, beside the volume: for guests that our own converter declines, and on request.
+"""Run `virt-v2v-in-place` on disks, beside their volumes: for guests that our own converter declines, and on request.
 
 Called by the importer's worker. libguestfs is told to start QEMU itself (no libvirt) and, where KVM does not work, not
-to try it. The whole output is kept in a log; the phases in it are handed on as they come. Debian's `-i disk` also needs
-the program nbdkit.
+to try it. The whole output is kept in a log; the phases in it are handed on as they come. The disks are named in a
+libvirt domain, as that is the only way to give more than one. It reads them through the program nbdkit.
 """
 
 import asyncio
@@ -10,9 +10,10 @@ import os
 import re
 import shutil
 import time
-from collections.abc import AsyncIterator, Callable
+from collections.abc import AsyncIterator, Callable, Sequence
 from dataclasses import dataclass
 from pathlib import Path
+from xml.sax.saxutils import quoteattr
 
 from isthmus.lib import run
 
@@ -21,6 +22,8 @@ DEADLINE_SECONDS = 3600.0
 _PHASE = re.compile(r"^\[ *(?P<seconds>\d+\.\d+)\] (?P<text>.+)$")
 _PROBLEM = re.compile(r"^(?:virt-v2v(?:-in-place)?): (?P<kind>warning|error): (?P<text>.+)$")
 _ENDING = "Finishing off"
+_CHANGING = re.compile(r"^Converting (?P<os>.+?) to run on KVM|^Converting ")  # what comes before only reads
+_NO_DRIVERS = re.compile(r"no virtio drivers|slower emulated devices")
 _POLL_SECONDS = 0.5
 
 
@@ -44,6 +47,22 @@ class Output:
     def finished(self) -> bool:
         """Whether the conversion got to its end."""
         return any(phase.text.startswith(_ENDING) for phase in self.phases)
+
+    @property
+    def changing(self) -> bool:
+        """Whether it got so far that the disks may have been changed."""
+        return any(_CHANGING.match(phase.text) for phase in self.phases)
+
+    @property
+    def os(self) -> str:
+        """The guest that it found, in its own words."""
+        found = (_CHANGING.match(phase.text) for phase in self.phases)
+        return next((match["os"] for match in found if match and match["os"]), "")
+
+    @property
+    def virtio(self) -> bool:
+        """Whether the guest can drive virtio now: virt-v2v leaves a Windows alone for which it has no drivers."""
+        return not any(_NO_DRIVERS.search(warning) for warning in self.warnings)
 
 
 @dataclass(frozen=True, slots=True)
@@ -75,9 +94,30 @@ def parse(text: str) -> Output:
     return Output(tuple(phases), tuple(warnings), error)
 
 
-def build_argv(disk: Path, image_format: str) -> list[str]:
-    """The command line. The format is named, as a guest's raw disk could pretend to be another format."""
-    return [PROGRAM, "-i", "disk", "-if", image_format, str(disk)]
+def build_domain(disks: Sequence[Path], image_format: str) -> str:
+    """The libvirt domain that names the disks. The format is named, as a raw disk could pretend to be of another."""
+    found = []
+    for number, disk in enumerate(disks):
+        kind, attribute = ("block", "dev") if disk.is_block_device() else ("file", "file")
+        found.append(
+            f"<disk type='{kind}' device='disk'><driver name='qemu' type={quoteattr(image_format)}/>"
+            f"<source {attribute}={quoteattr(str(disk))}/><target dev='sd{_letters(number)}' bus='scsi'/></disk>"
+        )
+    return (
+        "<domain type='kvm'><name>guest</name><memory unit='MiB'>1024</memory><vcpu>1</vcpu>"
+        f"<os><type>hvm</type></os><devices>{''.join(found)}</devices></domain>\n"
+    )
+
+
+def _letters(number: int) -> str:
+    """a, b, ..., z, aa, ab, ..."""
+    text = chr(ord("a") + number % 26)
+    return text if number < 26 else _letters(number // 26 - 1) + text
+
+
+def build_argv(domain: Path) -> list[str]:
+    """The command line. It ends with us, whatever ends us: nothing may go on writing to the disks."""
+    return ["setpriv", "--pdeathsig", "KILL", PROGRAM, "-i", "libvirtxml", str(domain)]
 
 
 def build_environment(*, kvm: bool) -> dict[str, str]:
@@ -92,7 +132,7 @@ async def find_version() -> str:
 
 
 async def convert(
-    disk: Path,
+    disks: Sequence[Path],
     log: Path,
     *,
     image_format: str = "raw",
@@ -100,13 +140,16 @@ async def convert(
     on_phase: Callable[[Phase], None] = lambda _: None,
     deadline: float = DEADLINE_SECONDS,
 ) -> Result:
-    """Convert the guest on `disk` in place; the disk is half changed if this fails or is cancelled.
+    """Convert the guest on `disks` in place; they are half changed if this fails or is cancelled.
 
+    The domain is written beside the log.
     Raises CommandError if the program cannot be started or does not end within `deadline` seconds.
     """
     version = await find_version()
     began = time.monotonic()
-    argv = build_argv(disk, image_format)
+    domain = log.with_suffix(".xml")
+    domain.write_text(build_domain(disks, image_format))
+    argv = build_argv(domain)
     process = run.start(argv, log=log, env=build_environment(kvm=kvm))
     try:
         async for phase in _follow(log, lambda: process.poll() is None):

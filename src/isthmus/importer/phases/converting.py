@@ -1,80 +1,77 @@
-"""Converting: the appliance VMI changes the guest on its disks; what it reports stands in the status."""
+"""Converting: one converter after the other until one has made the guest fit, or it boots with the devices it knows.
+
+Ours first (`appliance`), virt-v2v for guests that it declines (`virtv2v`), compatibility mode for guests that neither
+knows; `convert.decide` has the order. Each attempt is kept in the status. One that may have changed the disks sends the
+import back to Transferring. A converter that was asked for by name is the only one tried.
+"""
 
 from typing import Any
 
-from isthmus.client import resources
-from isthmus.importer.convert import decide, events, plan, vmi
+from isthmus.importer.convert import decide
 from isthmus.importer.convert.decide import Converter, Verdict
-from isthmus.importer.map import names
-from isthmus.importer.phases import launcher
-from isthmus.importer.phases.phase import Import, ImportFailedError
+from isthmus.importer.phases import appliance, uploading, virtv2v
+from isthmus.importer.phases.attempt import Attempt
+from isthmus.importer.phases.phase import Import, ImportFailedError, Next
 
 Object = dict[str, Any]
+NONE = "None"
+RUNNERS = {Converter.ISTHMUS: appliance.attempt, Converter.VIRT_V2V: virtv2v.attempt}
+MESSAGES = {
+    Converter.ISTHMUS: "Making the guest fit for virtio",
+    Converter.VIRT_V2V: "virt-v2v makes the guest fit for virtio",
+    Converter.COMPATIBILITY: "The guest boots in compatibility mode: disks on SATA, e1000e cards",
+}
 
 
-async def step(work: Import) -> bool:
+async def step(work: Import) -> Next:
     """Run the converter that is due; go on to the next one if it declines."""
-    if work.spec.get("converter") == "None":
-        await work.patch_status({"conversion": {"converter": "None"}})
-        return True
-    converter = _converter(work)
-    if converter is Converter.ISTHMUS:
-        return await _run_appliance(work)
-    if converter is Converter.VIRT_V2V:
-        raise ImportFailedError(
-            "this guest needs virt-v2v, which cannot be run here yet: set spec.converter to None to take it as it is"
-        )
-    await work.patch_status(
-        {"conversion": {"converter": converter.value}, "message": "The guest boots in compatibility mode"}
-    )
-    return True
+    if work.spec.get("converter") == NONE or not work.machine.disks:
+        await work.patch_status({"conversion": {"converter": NONE}})
+        return await _finish(work)
+    converter = _due(work)
+    if converter is Converter.COMPATIBILITY:
+        change = {"converter": converter.value, "devices": "compatible", "os": "unknown"}
+        await work.patch_status({"conversion": change, "message": MESSAGES[converter]})
+        return await _finish(work)
+    if not (work.status.get("conversion") or {}).get("converter"):
+        await work.patch_status({"conversion": {"converter": converter.value}, "message": MESSAGES[converter]})
+    outcome = await RUNNERS[converter](work)
+    if outcome is None:
+        return Next.STAY
+    if outcome.verdict is Verdict.CONVERTED:
+        await work.patch_status({"conversion": outcome.facts | {"converter": converter.value}})
+        return await _finish(work)
+    return await _go_on(work, converter, outcome)
 
 
-def _converter(work: Import) -> Converter:
+async def _finish(work: Import) -> Next:
+    await uploading.clean_up(work)
+    return Next.ONWARD
+
+
+def _requested(work: Import) -> Converter | None:
+    asked = work.spec.get("converter") or "Auto"
+    return None if asked == "Auto" else Converter(asked)
+
+
+def _due(work: Import) -> Converter:
     """The one at work, else the first one."""
     if running := (work.status.get("conversion") or {}).get("converter"):
         return Converter(running)
-    asked = work.spec.get("converter") or "Auto"
-    requested = None if asked == "Auto" else Converter(asked)
-    return decide.first(requested, work.machine.os.guest_id)
+    return decide.first(_requested(work), work.machine.os.guest_id)
 
 
-async def _run_appliance(work: Import) -> bool:
-    machine = work.machine
-    name = names.to_label(f"{work.name}-convert")
-    nics = [plan.Nic(nic.mac) for nic in machine.nics if nic.mac]
-    claims = [work.claims[disk.id] for disk in machine.disks]
-    manifest = vmi.conversion_vmi(name, work.namespace, claims, plan.plan(nics))
-    running = await work.ensure(resources.VMIS, manifest)
-    phase = (running.get("status") or {}).get("phase")
-    if phase not in ("Succeeded", "Failed"):
-        launcher.check(running)
-        return False
-    report = events.parse((await launcher.console(work, running)).splitlines())
-    verdict = decide.verdict_of(report, machine_ended=True)
-    await work.delete(resources.VMIS, name)
-    await _record(work, report)
-    if verdict is Verdict.CONVERTED:
-        return True
-    following = decide.following(Converter.ISTHMUS, verdict or Verdict.FAILED, virt_v2v_available=False)
-    if verdict is Verdict.FAILED or following is None:
+async def _go_on(work: Import, tried: Converter, outcome: Attempt) -> Next:
+    """Note the attempt, and choose the next converter."""
+    if _requested(work):
         raise ImportFailedError(
-            f"the guest could not be converted: {report.reason or 'the appliance ended without a word'}"
+            f"{tried.value} could not convert the guest: {outcome.reason}; with spec.converter Auto others are tried"
         )
-    await work.patch_status({"conversion": {"converter": following.value}})
-    return False
-
-
-async def _record(work: Import, report: events.Report) -> None:
-    changes = [
-        f"{c.action} {c.path}: {c.reason}" + (f" (original: {c.original})" if c.original else "")
-        for c in report.changes
-    ]
-    conversion = {
-        "converter": Converter.ISTHMUS.value,
-        "os": report.name or f"{report.os} {report.version}".strip(),
-        "seconds": report.seconds,
-        "changes": changes,
-        "warnings": list(report.warnings),
-    }
-    await work.patch_status({"conversion": conversion})
+    following = decide.following(tried, outcome.verdict, virt_v2v_available=True) or Converter.COMPATIBILITY
+    note = outcome.note(tried)
+    attempts = [*((work.status.get("conversion") or {}).get("attempts") or []), note]
+    change = {"converter": following.value, "attempts": attempts}
+    message = f"{tried.value} does not convert this guest ({outcome.reason}); next: {following.value}"
+    await work.patch_status({"conversion": change, "message": message, "progress": None})
+    await work.warn("ConverterDeclined", message)
+    return Next.TRANSFER if outcome.dirty else Next.STAY

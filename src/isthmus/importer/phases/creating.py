@@ -1,14 +1,20 @@
-"""Creating: the VirtualMachine, its disks' claims handed over to it."""
+"""Creating: the VirtualMachine, its disks' claims handed over to it.
+
+Until that is done the VM is halted and the import's own: whenever the import is deleted or fails on the way, the VM and
+its disks go with it. One write at the end lets it go and starts it.
+"""
 
 from typing import Any
 
 from isthmus.client import resources
 from isthmus.importer.convert import decide
-from isthmus.importer.convert.decide import Converter
 from isthmus.importer.map import virtual_machine as mapping
-from isthmus.importer.phases.phase import LABEL, Import, ImportFailedError
+from isthmus.importer.phases.phase import LABEL, Import, ImportFailedError, Next
+from isthmus.machinery.errors import StatusError
 
 Object = dict[str, Any]
+COMPATIBLE = "compatible"
+SOURCE = "isthmus.dev/import-uid"  # annotation of the VM: by which import it was made
 
 
 def network_targets(work: Import) -> dict[str, str]:
@@ -17,7 +23,7 @@ def network_targets(work: Import) -> dict[str, str]:
     for entry in work.spec.get("networks") or []:
         target = entry["target"]
         multus = (target.get("multus") or {}).get("networkName", "")
-        targets[entry["source"]] = mapping.POD_NETWORK if "pod" in target else multus or mapping.NOT_CONNECTED
+        targets[entry["source"]] = mapping.POD_NETWORK if target.get("pod") is not None else multus
     for nic in work.machine.nics:
         free = mapping.POD_NETWORK not in targets.values()
         targets.setdefault(nic.network, mapping.POD_NETWORK if free else mapping.NOT_CONNECTED)
@@ -25,7 +31,7 @@ def network_targets(work: Import) -> dict[str, str]:
 
 
 def _compatible(work: Import) -> bool:
-    return (work.status.get("conversion") or {}).get("converter") == Converter.COMPATIBILITY.value
+    return (work.status.get("conversion") or {}).get("devices") == COMPATIBLE
 
 
 def disk_bus(work: Import) -> str:
@@ -35,12 +41,13 @@ def disk_bus(work: Import) -> str:
 
 
 def manifest(work: Import) -> Object:
-    """The VirtualMachine as it will be. Raises ImportFailedError if the machine cannot be mapped as asked."""
+    """The VirtualMachine as it begins: halted. Raises ImportFailedError if the machine cannot be mapped as asked."""
     options = mapping.Options(
         disk_bus=disk_bus(work),
         nic_model=decide.COMPATIBLE_NIC_MODEL if _compatible(work) else decide.NIC_MODEL,
-        run_strategy="Always" if work.spec.get("running") else "Halted",
-        labels={LABEL: work.name},
+        run_strategy="Halted",
+        labels={LABEL: work.label},
+        annotations={SOURCE: work.obj["metadata"]["uid"]},
     )
     try:
         return mapping.virtual_machine(
@@ -50,13 +57,60 @@ def manifest(work: Import) -> Object:
         raise ImportFailedError(str(error)) from error
 
 
-async def step(work: Import) -> bool:
+async def check(work: Import) -> None:
+    """Raise ImportFailedError if the VM could not be made: a name that is taken, a network that is not there."""
+    manifest(work)
+    known = {nic.network for nic in work.machine.nics} | set((work.status.get("source") or {}).get("networks") or [])
+    targets = network_targets(work)
+    if unknown := sorted(targets.keys() - known):
+        listed = ", ".join(sorted(known)) or "none"
+        raise ImportFailedError(
+            f"spec.networks: the source has no network {unknown[0]!r} (it has: {listed}): map one of these"
+        )
+    for source, target in sorted(targets.items()):
+        if target not in (mapping.POD_NETWORK, mapping.NOT_CONNECTED) and not await _has_network(work, target):
+            raise ImportFailedError(
+                f"spec.networks: {source!r} is to become the NetworkAttachmentDefinition {target}, which is not there: "
+                "make it first, or choose another"
+            )
+    if (vm := await work.find(resources.VMS, work.vm_name)) is not None and not _made_by(vm, work):
+        raise _taken(work)
+
+
+async def _has_network(work: Import, target: str) -> bool:
+    namespace, _, name = target.rpartition("/")
+    try:
+        await work.client.get(resources.NADS, name, namespace or work.namespace)
+    except StatusError as error:
+        if error.code == 404:
+            return False
+        raise
+    return True
+
+
+def _made_by(vm: Object, work: Import) -> bool:
+    return bool((vm["metadata"].get("annotations") or {}).get(SOURCE) == work.obj["metadata"]["uid"])
+
+
+def _taken(work: Import) -> ImportFailedError:
+    return ImportFailedError(f"VirtualMachine {work.vm_name} is there already: choose another targetName (--name)")
+
+
+async def step(work: Import) -> Next:
     """Make the VM, then make the claims its own, so that they stay when the import is deleted and go with the VM."""
     vm = await work.find(resources.VMS, work.vm_name)
     if vm is None:
-        vm = await work.client.create(resources.VMS, manifest(work), work.namespace)
-    elif (vm["metadata"].get("labels") or {}).get(LABEL) != work.name:
-        raise ImportFailedError(f"VirtualMachine {work.vm_name} is there already: choose another targetName")
+        body = manifest(work)
+        body["metadata"]["ownerReferences"] = [work.owner()]
+        vm = await work.client.create(resources.VMS, body, work.namespace)
+    elif not _made_by(vm, work):
+        raise _taken(work)
+    if work.owns(vm):
+        await _hand_over(work, vm)
+    return Next.ONWARD
+
+
+async def _hand_over(work: Import, vm: Object) -> None:
     owner = {
         "apiVersion": "kubevirt.io/v1",
         "kind": "VirtualMachine",
@@ -67,4 +121,6 @@ async def step(work: Import) -> bool:
     for claim in work.claims.values():
         body = {"metadata": {"ownerReferences": [owner]}}
         await work.client.patch(resources.PVCS, claim, body, work.namespace)
-    return True
+    strategy = "Always" if work.spec.get("running") else "Halted"
+    release = {"metadata": {"ownerReferences": None}, "spec": {"runStrategy": strategy}}
+    await work.client.patch(resources.VMS, work.vm_name, release, work.namespace)

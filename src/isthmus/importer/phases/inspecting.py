@@ -1,42 +1,43 @@
-"""Inspecting: a worker reads what the source says of the machine; names are chosen, and what is odd is told."""
+"""Inspecting: a worker reads what the source says of the machine; names are chosen, and what is odd is told.
 
+Whatever can be known to be wrong now is refused now, before a byte is copied: the VM's name, its networks.
+"""
+
+from dataclasses import asdict
 from typing import Any
 
 from isthmus.client import resources
-from isthmus.importer.map import claims, names
-from isthmus.importer.phases.phase import Import, ImportFailedError, finished, read_json_lines, worker_pod
+from isthmus.importer.map import claims, concerns, names
+from isthmus.importer.phases import creating, source, worker
+from isthmus.importer.phases.phase import Import, ImportFailedError, Next
 from isthmus.importer.sources.machine import Machine
 from isthmus.importer.sources.plain import read_machine
 
 Object = dict[str, Any]
 
 
-def source_argument(spec: Object) -> str:
-    """The worker's --source. Raises ImportFailedError if the spec names none."""
-    source = spec["source"]
-    given = source.get("path") or source.get("url")
-    if not given:
-        raise ImportFailedError("spec.source: exactly one of path, url and upload must be given")
-    return str(given)
-
-
-async def step(work: Import) -> bool:
+async def step(work: Import) -> Next:
     """Run the worker, read its answer."""
-    name = names.to_label(f"{work.name}-inspect")
-    pod = await work.ensure(resources.PODS, worker_pod(name, ["inspect", "--source", source_argument(work.spec)]))
-    if not await finished(work, pod):
-        return False
-    answers = [a for a in read_json_lines(await work.log(name)) if "machines" in a]
+    name, given = work.child("inspect"), source.find(work)
+    pod = await work.ensure(resources.PODS, worker.build_pod(name, ["inspect", *given.arguments], given.volumes))
+    if not await worker.finished(work, pod):
+        return Next.STAY
+    answers = [a for a in worker.read_json_lines(await work.log(name)) if "machines" in a]
     if not answers:
         raise ImportFailedError("the worker has read the source, but its answer is not in its log")
-    await work.patch_status(_facts(work, answers[-1]))
+    await work.patch_status(find_facts(work, answers[-1]))
+    await creating.check(work)
     await work.delete(resources.PODS, name)
-    return True
+    return Next.ONWARD
 
 
-def _facts(work: Import, answer: Object) -> Object:
+def find_facts(work: Import, answer: Object) -> Object:
+    """What a worker's answer means for the status. Raises ImportFailedError if it cannot be imported."""
     plain = _choose(answer["machines"], str(work.spec["source"].get("machine") or ""))
     machine = read_machine(plain)
+    for disk in machine.disks:
+        if not disk.capacity:
+            raise ImportFailedError(f"the source does not say how large {disk.label or disk.id} is")
     vm_name = names.to_label(work.spec.get("targetName") or machine.name or work.name)
     claimed = claims.claim_names(machine, vm_name)
     return {
@@ -76,4 +77,5 @@ def _shown(machine: Machine, answer: Object) -> Object:
         "manifest": bool(answer.get("manifest")),
         "networks": list(answer.get("networks") or []),
         "nics": [{"label": n.label, "network": n.network, "mac": n.mac, "model": n.subtype} for n in machine.nics],
+        "concerns": [asdict(concern) for concern in concerns.find_concerns(machine)],
     }

@@ -1,14 +1,16 @@
 """What the phases share: the import at hand, and the few things that they do with objects."""
 
+import hashlib
 import time
 from collections.abc import Awaitable, Callable
 from dataclasses import dataclass
+from enum import Enum, auto
 from typing import Any
-
-import orjson
 
 from isthmus.client import resources
 from isthmus.client.api import Client, Resource
+from isthmus.client.events import Recorder
+from isthmus.importer.map import names
 from isthmus.importer.sources.machine import Machine
 from isthmus.importer.sources.plain import read_machine
 from isthmus.lib import clock
@@ -16,9 +18,17 @@ from isthmus.machinery.errors import StatusError
 
 Object = dict[str, Any]
 LABEL = "isthmus.dev/import"
-WORKER_IMAGE = "isthmus.dev/worker"
-GROUP_VERSION = "isthmus.dev/v1alpha1"
-MADE: tuple[Resource, ...] = (resources.VMIS, resources.PODS, resources.PVCS)  # what an import makes on its way
+GROUP_VERSION, KIND = "isthmus.dev/v1alpha1", "VirtualMachineImport"
+# What an import makes on its way and what goes with it when it fails; the picture of a failed proof stays as evidence.
+MADE: tuple[Resource, ...] = (resources.VMIS, resources.PODS, resources.VMS, resources.NADS, resources.PVCS)
+
+
+class Next(Enum):
+    """What follows a step."""
+
+    STAY = auto()  # the phase is not over: look again
+    ONWARD = auto()  # it is
+    TRANSFER = auto()  # the disks are not as they should be: copy them once more
 
 
 class ImportFailedError(Exception):
@@ -30,6 +40,7 @@ class Import:
     """One VirtualMachineImport in hand."""
 
     client: Client
+    recorder: Recorder
     obj: Object
 
     @property
@@ -65,6 +76,11 @@ class Import:
         return str(self.status.get("phase") or "")
 
     @property
+    def message(self) -> str:
+        """status.message."""
+        return str(self.status.get("message") or "")
+
+    @property
     def machine(self) -> Machine:
         """The machine as the source describes it. Raises ImportFailedError before it was inspected."""
         try:
@@ -87,14 +103,28 @@ class Import:
     def owner(self) -> Object:
         """The ownerReference of what the import makes: it goes with the import."""
         metadata = self.obj["metadata"]
-        kind = {"apiVersion": GROUP_VERSION, "kind": "VirtualMachineImport"}
         return {
-            **kind,
+            "apiVersion": GROUP_VERSION,
+            "kind": KIND,
             "name": metadata["name"],
             "uid": metadata["uid"],
             "controller": True,
             "blockOwnerDeletion": True,
         }
+
+    def child(self, suffix: str) -> str:
+        """The name of something that the import makes; long names are cut and stay different."""
+        return f"{_short(self.name, names.LABEL - len(suffix) - 1)}-{suffix}"
+
+    @property
+    def label(self) -> str:
+        """The value of the label `LABEL` of what the import makes."""
+        return _short(self.name, names.LABEL)
+
+    def owns(self, obj: Object) -> bool:
+        """Whether the import has made `obj`."""
+        owners = obj["metadata"].get("ownerReferences") or []
+        return any(owner["uid"] == self.obj["metadata"]["uid"] for owner in owners)
 
     def seconds_in_phase(self) -> float:
         """Since the phase began."""
@@ -113,6 +143,15 @@ class Import:
         body = {"status": change}
         self.obj = await self.client.patch(resources.IMPORTS, self.name, body, self.namespace, subresource="status")
 
+    async def tell(self, message: str) -> None:
+        """Say in the status what is going on, if that is new."""
+        if message != self.message:
+            await self.patch_status({"message": message})
+
+    async def warn(self, reason: str, message: str) -> None:
+        """Say in an event what a person should look at."""
+        await self.recorder.warning(self.obj, reason, message)
+
     async def find(self, resource: Resource, name: str) -> Object | None:
         """An object of the import's namespace, or None."""
         try:
@@ -125,13 +164,12 @@ class Import:
     async def ensure(self, resource: Resource, manifest: Object) -> Object:
         """The object of this name, made if it is not there. Raises ImportFailedError if it is somebody else's."""
         metadata = manifest["metadata"]
-        metadata.setdefault("labels", {})[LABEL] = self.name
+        metadata.setdefault("labels", {})[LABEL] = self.label
         metadata["ownerReferences"] = [self.owner()]
         found = await self.find(resource, metadata["name"])
         if found is None:
             return await self.client.create(resource, manifest, self.namespace)
-        owners = found["metadata"].get("ownerReferences") or []
-        if not any(o["uid"] == self.obj["metadata"]["uid"] for o in owners):
+        if not self.owns(found):
             raise ImportFailedError(
                 f"{manifest['kind']} {metadata['name']} is there already and not ours: choose another targetName"
             )
@@ -148,59 +186,29 @@ class Import:
     async def delete_all(self) -> None:
         """Delete everything that the import made."""
         for resource in MADE:
-            listed = await self.client.list(resource, self.namespace, labels=f"{LABEL}={self.name}")
+            listed = await self.client.list(resource, self.namespace, labels=f"{LABEL}={self.label}")
             for obj in listed["items"]:
-                await self.delete(resource, obj["metadata"]["name"])
+                if self.owns(obj):
+                    await self.delete(resource, obj["metadata"]["name"])
 
     async def log(self, pod: str, container: str = "", *, tail: int = 0) -> str:
-        """A container's log so far; "" while there is none."""
+        """A container's log so far; "" while there is none. Raises StatusError 503 if the node cannot be asked."""
         query = {k: v for k, v in (("container", container), ("tailLines", str(tail or ""))) if v}
         path = f"/api/v1/namespaces/{self.namespace}/pods/{pod}/log"
         try:
             return (await self.client.call("GET", path, query=query)).decode(errors="replace")
         except StatusError as error:
-            if error.code in (400, 404, 503):
+            if error.code in (400, 404):
                 return ""
             raise
 
 
-Step = Callable[[Import], Awaitable[bool]]
+Step = Callable[[Import], Awaitable[Next]]
 
 
-def worker_pod(name: str, arguments: list[str], claims: dict[str, str] | None = None) -> Object:
-    """A Pod that runs our worker with these volumes (volume name -> claim)."""
-    volumes = claims or {}
-    container = {
-        "name": "worker",
-        "image": WORKER_IMAGE,
-        "args": arguments,
-        "volumeMounts": [{"name": v, "mountPath": f"/volumes/{v}"} for v in volumes],
-        "resources": {"requests": {"cpu": "100m", "memory": "128Mi"}},
-    }
-    spec: Object = {"restartPolicy": "Never", "containers": [container], "terminationGracePeriodSeconds": 5}
-    if volumes:
-        spec["volumes"] = [{"name": v, "persistentVolumeClaim": {"claimName": c}} for v, c in volumes.items()]
-    return {"apiVersion": "v1", "kind": "Pod", "metadata": {"name": name}, "spec": spec}
-
-
-async def finished(work: Import, pod: Object) -> bool:
-    """Whether a worker pod has ended well. Raises ImportFailedError with the worker's own words otherwise."""
-    phase = (pod.get("status") or {}).get("phase")
-    if phase == "Failed":
-        lines = [line for line in (await work.log(pod["metadata"]["name"], tail=20)).splitlines() if line.strip()]
-        errors = [line.removeprefix("error: ") for line in lines if line.startswith("error: ")]
-        status = pod["status"].get("message") or pod["status"].get("reason") or "no message"
-        raise ImportFailedError(errors[-1] if errors else f"the worker ended badly: {lines[-1] if lines else status}")
-    return phase == "Succeeded"
-
-
-def read_json_lines(text: str) -> list[Object]:
-    """The JSON objects among the lines of a log."""
-    found = []
-    for line in text.splitlines():
-        if line.startswith("{"):
-            try:
-                found.append(orjson.loads(line))
-            except orjson.JSONDecodeError:
-                continue
-    return found
+def _short(name: str, longest: int) -> str:
+    """A label made of `name`; one that had to be cut ends in a hash of the whole."""
+    if len(label := names.to_label(name)) <= longest and label == name:
+        return label
+    digest = hashlib.sha256(name.encode()).hexdigest()[:8]
+    return f"{names.to_label(name, longest=longest - len(digest) - 1)}-{digest}"

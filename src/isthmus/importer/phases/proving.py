@@ -2,48 +2,62 @@
 
 The verdict with its evidence stands in the status before the import goes on: the end of the console, what each check
 rests on, and a picture of the screen (a ConfigMap of the import's own). A machine that does not boot ends the import.
+One that only keeps silent, as a guest may that says nothing on a serial port, is told to be inconclusive.
 """
 
 import base64
+import time
 from typing import Any
 
 from isthmus.client import resources
-from isthmus.importer.map import names
+from isthmus.importer.convert.decide import Converter
 from isthmus.importer.phases import creating, launcher
-from isthmus.importer.phases.phase import Import, ImportFailedError
-from isthmus.importer.prove import judge, proof
+from isthmus.importer.phases.phase import Import, ImportFailedError, Next
+from isthmus.importer.prove import judge, proof, texts
 from isthmus.importer.prove.judge import Outcome, Verdict
+from isthmus.lib import clock
+from isthmus.machinery import conditions
 from isthmus.machinery.errors import StatusError
 
 Object = dict[str, Any]
 CONSOLE_KEPT = 4000  # characters of the console's end
 SCREENSHOT = "/apis/subresources.kubevirt.io/v1/namespaces/{namespace}/virtualmachineinstances/{name}/vnc/screenshot"
 LONGEST_SCREENSHOT = 512 * 1024
+INCONCLUSIVE = "Inconclusive"
 
 
-async def step(work: Import) -> bool:
+async def step(work: Import) -> Next:
     """Boot, watch, judge; when judged, take everything away again."""
     if work.spec.get("prove") is False:
         await work.patch_status({"proof": {"verdict": "Skipped"}})
-        return True
-    name = names.to_label(f"{work.name}-prove")
+        return Next.ONWARD
+    name = work.child("prove")
     vmi = await _ensure_running(work, name)
     phase = str((vmi.get("status") or {}).get("phase") or "")
     if phase not in ("Running", "Succeeded", "Failed"):
         launcher.check(vmi)
-        return False
+        return Next.STAY
     console = await launcher.console(work, vmi)
-    verdict = judge.judge(console, _plan(work), work.seconds_in_phase(), ended=phase != "Running")
+    verdict = judge.judge(
+        console, find_plan(work), seconds_running(vmi, work), find_agent(vmi), ended=phase != "Running"
+    )
     if verdict.outcome is Outcome.RUNNING:
-        await _tell(work, verdict)
-        return False
+        await work.tell(f"Booting on an isolated network: {verdict.reason}")
+        return Next.STAY
     picture = await _keep_screenshot(work, name) if phase == "Running" else ""
-    await work.patch_status({"proof": _evidence(verdict, console, picture)})
+    shown = name_verdict(work, verdict, console, alive=phase == "Running")
+    await work.patch_status({"proof": build_evidence(shown, verdict, console, picture)})
     await work.delete(resources.VMIS, name)
     await work.delete(resources.NADS, name)
-    if verdict.outcome is Outcome.FAILED:
+    return await _conclude(work, shown, verdict)
+
+
+async def _conclude(work: Import, shown: str, verdict: Verdict) -> Next:
+    if shown == "Failed":
         raise ImportFailedError(f"the converted machine does not boot: {verdict.reason}; see status.proof")
-    return True
+    if shown == INCONCLUSIVE:
+        await work.warn("ProofInconclusive", f"it runs, but nothing shows that it has booted: {verdict.reason}")
+    return Next.ONWARD
 
 
 async def _ensure_running(work: Import, name: str) -> Object:
@@ -52,15 +66,45 @@ async def _ensure_running(work: Import, name: str) -> Object:
     return await work.ensure(resources.VMIS, proof.proof_vmi(name, work.namespace, spec, name))
 
 
-def _plan(work: Import) -> judge.Plan:
+def find_plan(work: Import) -> judge.Plan:
+    """What must be found, by what the conversion reported."""
     conversion = work.status.get("conversion") or {}
-    return judge.Plan(kernel=str(conversion.get("kernel") or ""), virtio=creating.disk_bus(work) == "virtio")
+    return judge.Plan(
+        addresses=conversion.get("addresses") or {},
+        kernel=str(conversion.get("kernel") or ""),
+        virtio=creating.disk_bus(work) == "virtio",
+    )
 
 
-async def _tell(work: Import, verdict: Verdict) -> None:
-    message = f"Booting on an isolated network: {verdict.reason}"
-    if work.status.get("message") != message:
-        await work.patch_status({"message": message})
+def find_agent(vmi: Object) -> judge.Agent:
+    """What the guest agent has told, by the VMI's status."""
+    if not conditions.is_true(vmi, "AgentConnected"):
+        return judge.Agent()
+    status = vmi["status"]
+    addresses = {
+        str(nic.get("interfaceName") or nic.get("name")): tuple(nic.get("ipAddresses") or ())
+        for nic in status.get("interfaces") or []
+    }
+    kernel = str((status.get("guestOSInfo") or {}).get("kernelRelease") or "")
+    return judge.Agent(connected=True, kernel=kernel, addresses=addresses)
+
+
+def seconds_running(vmi: Object, work: Import) -> float:
+    """Since the machine was started: what came before, waiting for a node, is not the guest's fault."""
+    for entry in (vmi.get("status") or {}).get("phaseTransitionTimestamps") or []:
+        if entry.get("phase") == "Running":
+            return max(0.0, time.time() - clock.parse(entry["phaseTransitionTimestamp"]))
+    return work.seconds_in_phase()
+
+
+def name_verdict(work: Import, verdict: Verdict, console: str, *, alive: bool) -> str:
+    """As the status has it. A guest that our converter taught to speak must speak; any other may keep silent."""
+    if verdict.outcome is not Outcome.FAILED:
+        return "Passed"
+    refuted = any(check.outcome is Outcome.FAILED for check in verdict.checks)
+    taught = (work.status.get("conversion") or {}).get("converter") == Converter.ISTHMUS.value
+    silent = alive and not refuted and not texts.find_failure(texts.plain(console))
+    return INCONCLUSIVE if silent and not taught else "Failed"
 
 
 async def _keep_screenshot(work: Import, name: str) -> str:
@@ -81,7 +125,8 @@ async def _keep_screenshot(work: Import, name: str) -> str:
     return f"configmap/{kept['metadata']['name']}"
 
 
-def _evidence(verdict: Verdict, console: str, picture: str) -> Object:
+def build_evidence(shown: str, verdict: Verdict, console: str, picture: str) -> Object:
+    """status.proof."""
     checks = [
         {
             "name": check.name,
@@ -92,9 +137,9 @@ def _evidence(verdict: Verdict, console: str, picture: str) -> Object:
         for check in verdict.checks
     ]
     found: Object = {
-        "verdict": verdict.outcome.value.capitalize(),
+        "verdict": shown,
         "seconds": round(verdict.seconds, 1),
-        "console": console[-CONSOLE_KEPT:],
+        "console": texts.plain(console)[-CONSOLE_KEPT:],
         "checks": checks,
     }
     return found | ({"screenshot": picture} if picture else {})

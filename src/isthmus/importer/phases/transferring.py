@@ -3,35 +3,59 @@
 from typing import Any
 
 from isthmus.client import resources
-from isthmus.importer.map import claims, names
-from isthmus.importer.phases.inspecting import source_argument
-from isthmus.importer.phases.phase import Import, finished, read_json_lines, worker_pod
+from isthmus.importer.map import claims
+from isthmus.importer.phases import source, worker
+from isthmus.importer.phases.phase import Import, Next
 
 Object = dict[str, Any]
 
 
-async def step(work: Import) -> bool:
+async def step(work: Import) -> Next:
     """Make the claims, run the worker, show how far it is."""
     machine, claimed = work.machine, work.claims
     storage = claims.Storage(storage_class=str(work.spec.get("storageClassName") or ""))
     for disk in machine.disks:
         manifest = claims.persistent_volume_claim(disk, claimed[disk.id], work.namespace, storage)
         await work.ensure(resources.PVCS, manifest)
-    volumes = {f"disk-{n}": claimed[disk.id] for n, disk in enumerate(machine.disks, 1)}
-    arguments = ["transfer", "--source", source_argument(work.spec)]
-    if wanted := work.spec["source"].get("machine"):
-        arguments += ["--machine", wanted]
-    for number, disk in enumerate(machine.disks, 1):
-        arguments += ["--disk", f"{disk.id}=disk-{number}"]
-    name = names.to_label(f"{work.name}-transfer")
-    pod = await work.ensure(resources.PODS, worker_pod(name, arguments, volumes))
-    done = await finished(work, pod)
-    reports = [r["transfer"] for r in read_json_lines(await work.log(name, tail=3)) if "transfer" in r]
+    if not machine.disks:
+        return Next.ONWARD
+    name, given = work.child("transfer"), source.find(work)
+    volumes = worker.claim_volumes({f"disk-{n}": claimed[disk.id] for n, disk in enumerate(machine.disks, 1)})
+    manifest = worker.build_pod(name, build_arguments(work, given), [*volumes, *given.volumes], "256Mi")
+    pod = await work.ensure(resources.PODS, manifest)
+    done = await worker.finished(work, pod)
+    reports = [r["transfer"] for r in worker.read_json_lines(await work.log(name, tail=3)) if "transfer" in r]
     if reports:
         await work.patch_status({"transfer": reports[-1], "progress": progress(reports[-1])})
-    if done:
-        await work.delete(resources.PODS, name)
-    return done
+    if not done:
+        return Next.STAY
+    await work.patch_status({"disks": written(work, reports[-1] if reports else {})})
+    await work.delete(resources.PODS, name)
+    return Next.ONWARD
+
+
+def build_arguments(work: Import, given: source.Source) -> list[str]:
+    """The worker's command line."""
+    arguments = ["transfer", *given.arguments]
+    asked = work.spec["source"]
+    for option in ("machine", "checksum"):
+        if value := asked.get(option):
+            arguments += [f"--{option}", str(value)]
+    for number, disk in enumerate(work.machine.disks, 1):
+        arguments += ["--disk", f"{disk.id}=disk-{number}"]
+    return arguments
+
+
+def written(work: Import, report: Object) -> list[Object]:
+    """status.disks with what the worker wrote."""
+    told = {disk["disk"]: disk for disk in report.get("disks") or []}
+    found = []
+    for disk in work.status.get("disks") or []:
+        last = told.get(disk["name"]) or {}
+        algorithm, _, digest = str(last.get("digest") or "").partition(":")
+        hashed = {"sha256": digest} if algorithm == "sha256" else {}
+        found.append(disk | {"bytesWritten": int(last.get("writtenBytes") or 0)} | hashed)
+    return found
 
 
 def progress(report: Object) -> Object:
@@ -46,4 +70,4 @@ def progress(report: Object) -> Object:
         "totalBytes": sum(int(d.get("sourceSize") or 0) for d in disks),
         "bytesPerSecond": int(report.get("bytesPerSecond") or 0),
     }
-    return shown | ({"etaSeconds": report["secondsLeft"]} if report.get("secondsLeft") is not None else {})
+    return shown | {"etaSeconds": report.get("secondsLeft")}

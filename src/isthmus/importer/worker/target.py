@@ -19,12 +19,17 @@ class TargetError(Exception):
     """The volume cannot be written: full, gone, too small. `str()` is fit to be shown to a person."""
 
 
+def find_image(path: Path) -> Path:
+    """The disk of the volume at `path`."""
+    return path / IMAGE if path.is_dir() else path
+
+
 class Target:
     """A volume by its path. Call `prepare`, then `write` from any thread, then `finish`, or `reset` on failure."""
 
     def __init__(self, path: Path, size: int | None = None) -> None:
         """`size` is the volume's in bytes where it is known; else the image's or device's own, or the filesystem's."""
-        self._path = path / IMAGE if path.is_dir() else path
+        self._path = find_image(path)
         self._block = self._path.is_block_device()
         self._existing = self._measure()
         self.size = size or self._existing or self._room()

@@ -40,10 +40,10 @@ def condition(found, kind):
     return next((c for c in found["conditions"] if c["type"] == kind), None)
 
 
-def test_a_running_machine_is_ready_and_says_that_it_is_emulated():
+def test_a_running_machine_says_that_it_is_emulated_and_leaves_ready_to_the_controller():
     found = status.build_status(VMI, facts(), NOW)
     assert found["phase"] == "Running"
-    assert condition(found, "Ready")["status"] == "True"
+    assert condition(found, "Ready") is None
     assert condition(found, "SoftwareEmulation")["reason"] == "KVMNotAvailable"
     assert condition(status.build_status(VMI, facts(accelerator="kvm"), NOW), "SoftwareEmulation") is None
 
@@ -59,9 +59,10 @@ def test_the_same_facts_change_nothing():
 
 
 def test_a_condition_that_another_wrote_in_the_same_sense_is_not_rewritten():
-    theirs = {"type": "Ready", "status": "True", "lastTransitionTime": NOW}
+    theirs = {"type": "Paused", "status": "True", "reason": "PausedByUser", "lastTransitionTime": NOW}
+    theirs["message"] = status.PAUSED_REASONS["paused"][1]
     vmi = {**VMI, "status": {**VMI["status"], "phase": "Running", "conditions": [theirs]}}
-    assert condition(status.build_status(vmi, facts(), LATER), "Ready") is theirs
+    assert condition(status.build_status(vmi, facts(state="paused"), LATER), "Paused") is theirs
 
 
 def test_pausing_and_the_agent_come_and_go():

@@ -24,7 +24,7 @@ log = logging.getLogger(__name__)
 
 NEEDED = frozenset({"list", "watch", "delete"})
 IGNORED = frozenset({("", "events"), ("events.k8s.io", "events")})
-REDISCOVER_SECONDS = 60.0
+REDISCOVER_SECONDS = 300.0
 CRD_SETTLE_SECONDS = 1.0
 SYNC_SECONDS = 30.0
 _KEPT = ("name", "namespace", "uid", "resourceVersion", "ownerReferences", "finalizers", "deletionTimestamp")

@@ -66,6 +66,7 @@ class NamespaceController:
     def __init__(self, cluster: CachedClient) -> None:
         self.cluster = cluster
         self.namespaces = cluster.informer(NAMESPACES)
+        self._slow: dict[str, list[Resource]] = {}  # by namespace: what was left at the last look
 
     def controller(self) -> Controller:
         """The loop around `reconcile`."""
@@ -78,15 +79,26 @@ class NamespaceController:
         namespace = self.namespaces.get(*key)
         if namespace is None or not namespace["metadata"].get("deletionTimestamp"):
             return None
+        if await self._is_left(namespace, self._slow.get(key[1], [])):
+            return LOOK_SECONDS
         served = [s.resource for s in await discovery.discover(self.cluster.client) if s.verbs >= NEEDED]
         namespaced = [r for r in served if r.namespaced]
         for stage in ([r for r in namespaced if is_workload(r)], [r for r in namespaced if not is_workload(r)]):
-            remaining = await self._empty(key[1], stage)
-            if remaining.counts:
-                await self._tell(namespace, remaining)
+            if await self._is_left(namespace, stage):
                 return LOOK_SECONDS
         await self._finalize(namespace)
         return None
+
+    async def _is_left(self, namespace: Object, stage: list[Resource]) -> bool:
+        """Delete a stage; whether some of it is still there. That alone is looked at until it is gone."""
+        name = namespace["metadata"]["name"]
+        remaining = await self._empty(name, stage)
+        self._slow[name] = [r for r in stage if _named(r) in remaining.counts]
+        if not remaining.counts:
+            del self._slow[name]
+            return False
+        await self._tell(namespace, remaining)
+        return True
 
     async def _empty(self, namespace: str, stage: list[Resource]) -> Remaining:
         """Delete all that is left of a stage; what is still there afterwards."""
@@ -95,7 +107,7 @@ class NamespaceController:
         finalizers: dict[str, int] = {}
         for resource, items in zip(stage, results, strict=True):
             if items:
-                counts[f"{resource.plural}.{resource.group}".rstrip(".")] = len(items)
+                counts[_named(resource)] = len(items)
             for item in items:
                 for finalizer in item["metadata"].get("finalizers") or ():
                     finalizers[finalizer] = finalizers.get(finalizer, 0) + 1
@@ -134,3 +146,8 @@ class NamespaceController:
         finalizers = [f for f in current["spec"].get("finalizers") or () if f != "kubernetes"]
         body = current | {"spec": {"finalizers": finalizers}}
         await self.cluster.client.call("PUT", paths.resource_path(NAMESPACES, "", name, "finalize"), body=body)
+
+
+def _named(resource: Resource) -> str:
+    """Its name in messages."""
+    return f"{resource.plural}.{resource.group}".rstrip(".")

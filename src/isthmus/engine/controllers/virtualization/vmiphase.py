@@ -16,7 +16,7 @@ WITH_AGENT = frozenset({"Scheduled", "Running"})
 POPULATED = "Succeeded"
 MAY_SCHEDULE = frozenset({"Succeeded", "WaitForFirstConsumer", "PendingPopulation"})
 POPULATION = "cdi.kubevirt.io/storage.pod.phase"
-PULL_REASONS = frozenset({"ErrImagePull", "ImagePullBackOff", "InvalidImageName", "ErrImageNeverPull"})
+IN_ORDER = frozenset({"ContainerCreating", "PodInitializing"})  # why a container may wait without anything wrong
 
 
 @dataclass(frozen=True, slots=True)
@@ -116,7 +116,9 @@ def _conditions(
     vmi: Object, phase: str, pod: Object | None, volumes: list[Volume], now: str, refused: Object | None
 ) -> list[Object]:
     out: list[Object] = list(at(vmi, "status.conditions") or [])
-    out = conditions.put(out, _ready(phase, pod), now)
+    told = conditions.find(out, "Ready") or {}
+    if phase not in FINAL or told.get("status") != "False":  # the agent has said how the guest ended
+        out = conditions.put(out, _ready(phase, pod), now)
     unscheduled = conditions.of(pod, "PodScheduled") if pod is not None else None
     if unscheduled is not None and unscheduled.get("status") == "False":
         fields = {k: v for k, v in unscheduled.items() if k in ("type", "status", "reason", "message")}
@@ -164,6 +166,6 @@ def _problem(pod: Object | None, volumes: list[Volume]) -> Object | None:
             return conditions.build("Synchronized", False, "FailedPvcNotFound", f"PVC {volume.name} not found")
     for status in at(pod, "status.containerStatuses") or []:
         waiting = at(status, "state.waiting") or {}
-        if waiting.get("reason") in PULL_REASONS:
-            return conditions.build("Synchronized", False, waiting["reason"], waiting.get("message", ""))
+        if waiting and waiting.get("reason") not in IN_ORDER:
+            return conditions.build("Synchronized", False, waiting.get("reason", ""), waiting.get("message", ""))
     return None

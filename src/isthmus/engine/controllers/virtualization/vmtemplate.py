@@ -98,15 +98,14 @@ def live_annotations(vm: Object, present: dict[str, str], revision: Object | Non
     return out
 
 
-def _lasting(metadata: Object) -> tuple[Object, Object]:
+def _lasting(metadata: Object) -> tuple[Any, Any]:
     annotations = {k: v for k, v in (metadata.get("annotations") or {}).items() if k not in LIVE_ANNOTATIONS}
-    labels: Object = metadata.get("labels") or {}
-    return labels, annotations
+    return metadata.get("labels") or {}, annotations
 
 
 def _with_type_revisions(vm: Object) -> Object:
     """The VM's spec with its instance type and preference pinned to the revisions in its status."""
-    spec = copy.deepcopy(vm["spec"])
+    spec: Object = copy.deepcopy(vm["spec"])
     for which in TYPES:
         revision = at(vm, f"status.{which}Ref.controllerRevisionRef.name")
         if spec.get(which) and revision:

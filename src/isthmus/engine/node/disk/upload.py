@@ -59,14 +59,16 @@ class SparseFile:
             os.close(self._descriptor)
 
 
-async def receive(body: AsyncIterator[bytes], volume: Path, capacity: int) -> int:
-    """Fill a volume's disk from `body`; gives the size of its content. Raises ImageRefusedError, CommandError."""
+async def receive(body: AsyncIterator[bytes], volume: Path, capacity: int, *, verbatim: bool = False) -> int:
+    """Fill a volume's disk from `body`; gives the size of its content. Raises ImageRefusedError, CommandError.
+
+    `verbatim`: whatever it is, it is kept as it came; it will not be given to a machine.
+    """
     part = volume / "upload.part"
     raw = volume / "upload.raw"
     try:
-        await _store(body, part, capacity)
-        image = probe.look_at(part, trusted_raw=False)
-        if image.format == "qcow2":
+        await _store(body, part, capacity, inflate=not verbatim)
+        if not verbatim and probe.look_at(part, trusted_raw=False).format == "qcow2":
             await _convert(part, raw, capacity)
             part.unlink()
             raw.rename(part)
@@ -79,25 +81,25 @@ async def receive(body: AsyncIterator[bytes], volume: Path, capacity: int) -> in
         raw.unlink(missing_ok=True)
 
 
-async def _store(body: AsyncIterator[bytes], path: Path, capacity: int) -> None:
+async def _store(body: AsyncIterator[bytes], path: Path, capacity: int, *, inflate: bool) -> None:
     target = SparseFile(path, capacity)
-    inflate = None
-    first = True
+    inflater = None
+    first = inflate
     try:
         async for chunk in body:
             if first and chunk:
-                inflate = zlib.decompressobj(wbits=31) if chunk.startswith(GZIP) else None
+                inflater = zlib.decompressobj(wbits=31) if chunk.startswith(GZIP) else None
                 first = False
-            if inflate is None:
+            if inflater is None:
                 target.write(chunk)
                 continue
             try:
                 while chunk:  # in pieces: a small chunk may inflate to a thousand times its size
-                    target.write(inflate.decompress(chunk, 1 << 20))
-                    chunk = inflate.unconsumed_tail
+                    target.write(inflater.decompress(chunk, 1 << 20))
+                    chunk = inflater.unconsumed_tail
             except zlib.error as error:
                 raise probe.ImageRefusedError(f"the gzip stream is broken: {error}") from error
-        if inflate is not None and not inflate.eof:
+        if inflater is not None and not inflater.eof:
             raise probe.ImageRefusedError("the gzip stream ends too early")
     finally:
         target.close()

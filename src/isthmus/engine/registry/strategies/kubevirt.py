@@ -1,25 +1,39 @@
 """VirtualMachines, their instances and migrations: what KubeVirt's webhooks complete and refuse, in process.
 
-Sources: virt-api's mutating and validating webhooks; facts of defaults and immutability in KubeVirt's user guide 1.9.
+Sources: virt-api's mutating and validating webhooks of KubeVirt 1.9. That the spec of a backup is fixed is in its schema.
 What needs other objects (instance types, the VMI of a migration) is an admission plugin: `kubevirtadmission`.
 """
 
 import uuid
 from typing import Any
 
-from isthmus.engine.registry.strategies import vmispec
+from isthmus.engine.registry.strategies import datavolumetemplates, vmispec
 from isthmus.engine.registry.strategy import Strategy, register
 from isthmus.engine.registry.write import WriteContext
 from isthmus.machinery.errors import Cause
-from isthmus.machinery.fieldtree import at
 
 Object = dict[str, Any]
-RUN_STRATEGIES = ("Halted", "Manual", "Always", "RerunOnFailure", "Once", "WaitAsReceiver")
+RUN_STRATEGIES = (
+    "Halted",
+    "Manual",
+    "Always",
+    "RerunOnFailure",
+    "Once",
+    "WaitAsReceiver",
+)  # the last behind a feature gate there
 FIRMWARE_NAMESPACE = uuid.UUID("6a1a24a1-4061-4607-8bf4-a3963d0c5895")
 OWN_ACCOUNTS = ("system:masters", "system:isthmus:controllers", "system:nodes")
-RESERVED_LABELS = ("kubevirt.io/created-by", "kubevirt.io/nodeName", "kubevirt.io/migrationJobUID", "kubevirt.io/migrationTargetNodeName", "kubevirt.io/managed-by")  # fmt: skip  # noqa: E501
+RESERVED_LABELS = (
+    "kubevirt.io/created-by",
+    "kubevirt.io/install-strategy",
+    "kubevirt.io/migrationJobUID",
+    "kubevirt.io/migrationTargetNodeName",
+    "kubevirt.io/nodeName",
+    "kubevirt.io/schedulable",
+)
 RUNNING_DEPRECATED = "spec.running is deprecated, please use spec.runStrategy instead."
-SUPPORTED_VALUE = "FieldValueNotSupported"
+SELECTOR_LABEL = "kubevirt.io/vmi-name"
+REQUIRED, UNSUPPORTED = "FieldValueRequired", "FieldValueNotSupported"
 
 
 def _default_domain(spec: Object) -> None:
@@ -30,9 +44,8 @@ def _default_domain(spec: Object) -> None:
     missing = [v["name"] for v in spec.get("volumes") or [] if v.get("name") and v["name"] not in named]
     if missing:
         devices["disks"] = [*(devices.get("disks") or []), *({"name": n, "disk": {}} for n in missing)]
-    if "networks" not in spec and devices.get("autoattachPodInterface") is not False:
-        if not devices.get("interfaces"):
-            devices["interfaces"] = [{"name": "default", "masquerade": {}}]
+    if not (spec.get("networks") or devices.get("interfaces") or devices.get("autoattachPodInterface") is False):
+        devices["interfaces"] = [{"name": "default", "masquerade": {}}]
         spec["networks"] = [{"name": "default", "pod": {}}]
     domain.setdefault("machine", {"type": "q35"})
 
@@ -49,25 +62,40 @@ def _prepare_vmi(new: Object, old: Object | None, _context: WriteContext) -> Non
         new["status"] = {"phase": "Pending"} | (new.get("status") or {})
 
 
+def _is_own(context: WriteContext) -> bool:
+    """One of our components writes, or the server on somebody's behalf."""
+    return context.internal or any(group in OWN_ACCOUNTS for group in context.groups)
+
+
+def _reserved(labels: Object | None) -> Object:
+    return {label: labels[label] for label in RESERVED_LABELS if label in labels} if labels else {}
+
+
+def _created_labels(metadata: Object, path: str, context: WriteContext) -> list[Cause]:
+    """Labels by which KubeVirt knows its own are not a user's to give."""
+    if not _reserved(metadata.get("labels")) or _is_own(context):
+        return []
+    message = "creation of the following reserved kubevirt.io/ labels on a VMI object is prohibited"
+    return [Cause(f"{path}.labels", message, UNSUPPORTED)]
+
+
 def _validate_vmi(new: Object, old: Object | None, context: WriteContext) -> list[Cause]:
     if old is None:
-        return vmispec.validate(new["spec"], "spec")
-    if context.internal or any(g in OWN_ACCOUNTS for g in context.groups):
+        causes = vmispec.validate(new["spec"], "spec") + vmispec.memory_is_requested(new["spec"], "spec")
+        return causes + _created_labels(new["metadata"], "metadata", context)
+    if _is_own(context):
         return []
     if new["spec"] != old["spec"]:
-        return [Cause("spec", "update of VMI object is restricted", SUPPORTED_VALUE)]
-    before, after = (o["metadata"].get("labels") or {} for o in (old, new))
-    if any(before.get(label) != after.get(label) for label in RESERVED_LABELS):
+        return [Cause("", "update of VMI object is restricted", UNSUPPORTED)]
+    if _reserved(old["metadata"].get("labels")) != _reserved(new["metadata"].get("labels")):
         message = "modification of the following reserved kubevirt.io/ labels on a VMI object is prohibited"
-        return [Cause("metadata.labels", message, SUPPORTED_VALUE)]
+        return [Cause("", message, UNSUPPORTED)]
     return []
 
 
-def _prepare_vm(new: Object, old: Object | None, context: WriteContext) -> None:
+def _prepare_vm(new: Object, _old: Object | None, context: WriteContext) -> None:
     spec = new.setdefault("spec", {})
-    if context.subresource:
-        return
-    if "running" in spec and (old is None or old["spec"].get("running") is not spec["running"]):
+    if not context.subresource and spec.get("running") is not None:
         context.warnings.append(RUNNING_DEPRECATED)
 
 
@@ -77,64 +105,67 @@ def _validate_vm(new: Object, old: Object | None, context: WriteContext) -> list
     spec = new.get("spec") or {}
     if old is not None and spec is old.get("spec"):
         return []
-    causes = [*_run_strategy(spec)]
     template = spec.get("template")
     if not template:
-        return [*causes, Cause("spec.template", "missing virtual machine template.", "FieldValueRequired")]
-    inside = template.get("spec") or {}
-    if spec.get("instancetype") or spec.get("preference"):
-        return causes + _data_volume_templates(spec)  # its spec is judged once both are folded in: kubevirtadmission
-    return causes + vmispec.validate(inside, "spec.template.spec") + _data_volume_templates(spec)
+        return [Cause("spec.template", "missing virtual machine template.", REQUIRED)]
+    causes = _created_labels(template.get("metadata") or {}, "spec.template.metadata", context)
+    if not (
+        spec.get("instancetype") or spec.get("preference")
+    ):  # else judged when both are folded in: kubevirtadmission
+        causes += vmispec.validate(template.get("spec") or {}, "spec.template.spec")
+    return [*causes, *datavolumetemplates.validate(spec, new["metadata"]["namespace"], old), *_run_strategy(spec)]
 
 
 def _run_strategy(spec: Object) -> list[Cause]:
     running, strategy = spec.get("running"), spec.get("runStrategy")
+    causes = []
     if running is not None and strategy is not None:
         message = "Running and RunStrategy are mutually exclusive. Note that Running is deprecated, please use RunStrategy instead"  # noqa: E501
-        return [Cause("spec.running", message)]
+        causes.append(Cause("spec.running", message))
     if running is None and strategy is None:
-        return [Cause("spec.running", "One of Running or RunStrategy must be specified", "FieldValueRequired")]
+        causes.append(Cause("spec.running", "RunStrategy must be specified"))
     if strategy is not None and strategy not in RUN_STRATEGIES:
-        return [Cause("spec.runStrategy", f"Invalid RunStrategy ({strategy})")]
-    return []
+        causes.append(Cause("spec.runStrategy", f"Invalid RunStrategy ({strategy})"))
+    return causes
 
 
-def _data_volume_templates(spec: Object) -> list[Cause]:
-    """Every template makes a volume of the VM."""
-    volumes = at(spec, "template.spec.volumes") or []
-    used = {at(v, "dataVolume.name") or at(v, "persistentVolumeClaim.claimName") for v in volumes}
-    out = []
-    for index, template in enumerate(spec.get("dataVolumeTemplates") or []):
-        name = at(template, "metadata.name")
-        field = f"spec.dataVolumeTemplate[{index}]"
-        if not name:
-            out.append(
-                Cause(field, "'name' field must not be empty for DataVolumeTemplate entry", "FieldValueRequired")
-            )
-        elif name not in used:
-            message = f"DataVolumeTemplate entry {field} must be referenced in the VMI template's 'volumes' list"
-            out.append(Cause(field, message))
-    return out
+def _prepare_migration(new: Object, old: Object | None, _context: WriteContext) -> None:
+    """The label by which the migrations of an instance are found (virt-api's mutator)."""
+    if old is None and (name := (new.get("spec") or {}).get("vmiName")):
+        new["metadata"]["labels"] = {**(new["metadata"].get("labels") or {}), SELECTOR_LABEL: name}
 
 
 def _validate_migration(new: Object, old: Object | None, _context: WriteContext) -> list[Cause]:
     spec = new.get("spec") or {}
-    if old is not None:
-        if spec != old.get("spec"):
-            return [Cause("spec", "update of Migration object's spec is restricted", SUPPORTED_VALUE)]
+    if old is None:
+        return [] if spec.get("vmiName") else [Cause("spec.vmiName", "vmiName is missing", REQUIRED)]
+    if spec != old.get("spec"):
+        return [Cause("", "update of Migration object's spec is restricted", UNSUPPORTED)]
+    if (new.get("status") or {}).get("phase") in ("Succeeded", "Failed"):
         return []
-    if not spec.get("vmiName"):
-        return [Cause("spec.vmiName", "vmiName is missing", "FieldValueRequired")]
+    before, after = ((o["metadata"].get("labels") or {}).get(SELECTOR_LABEL) for o in (old, new))
+    if before is not None and after != before:
+        act = "modified on" if new["metadata"].get("labels") else "removed from"
+        return [Cause("", f"selector label can't be {act} an in-flight migration", UNSUPPORTED)]
     return []
 
 
-def _fixed_spec(kind: str) -> Any:
-    def validate(new: Object, old: Object | None, context: WriteContext) -> list[Cause]:
-        if old is not None and context.subresource == "" and new.get("spec") != old.get("spec"):
-            return [Cause("spec", f"spec in immutable after creation: {kind}")]
-        return []
+def _validate_snapshot(new: Object, old: Object | None, context: WriteContext) -> list[Cause]:
+    """Of a VirtualMachine, and the same for good."""
+    if old is not None:
+        return _fixed_spec(new, old, context)
+    source = (new.get("spec") or {}).get("source") or {}
+    if source.get("apiGroup") is None:
+        return [Cause("spec.source.apiGroup", "missing apiGroup", "FieldValueNotFound")]
+    if source["apiGroup"] != "kubevirt.io":
+        return [Cause("spec.source.apiGroup", "invalid apiGroup")]
+    return [] if source.get("kind") == "VirtualMachine" else [Cause("spec.source.kind", "invalid kind")]
 
-    return validate
+
+def _fixed_spec(new: Object, old: Object | None, context: WriteContext) -> list[Cause]:
+    if old is not None and context.subresource == "" and new.get("spec") != old.get("spec"):
+        return [Cause("spec", "spec in immutable after creation")]
+    return []
 
 
 register("virtualmachines.kubevirt.io", Strategy(prepare=_prepare_vm, validate=_validate_vm))
@@ -142,10 +173,8 @@ register(
     "virtualmachineinstances.kubevirt.io",
     Strategy(prepare=_prepare_vmi, validate=_validate_vmi, generation=True, keeps_status=True),
 )
-register("virtualmachineinstancemigrations.kubevirt.io", Strategy(validate=_validate_migration))
-for _kind, _plural in (
-    ("VirtualMachineSnapshot", "virtualmachinesnapshots.snapshot"),
-    ("VirtualMachineRestore", "virtualmachinerestores.snapshot"),
-    ("VirtualMachineBackup", "virtualmachinebackups.backup"),
-):
-    register(f"{_plural}.kubevirt.io", Strategy(validate=_fixed_spec(_kind)))
+register(
+    "virtualmachineinstancemigrations.kubevirt.io", Strategy(prepare=_prepare_migration, validate=_validate_migration)
+)
+register("virtualmachinesnapshots.snapshot.kubevirt.io", Strategy(validate=_validate_snapshot))
+register("virtualmachinerestores.snapshot.kubevirt.io", Strategy(validate=_fixed_spec))
