@@ -88,6 +88,7 @@ ended() {
         interrupted
     elif [ "$code" != 0 ]; then
         printf '\n%sThe story stopped at: %s%s\n' "$bold" "${step_name:-its beginning}" "$plain" >&2
+        kubectl get events --field-selector type=Warning --sort-by .lastTimestamp --request-timeout=5s 2>/dev/null | tail -n 5 >&2
     fi
     exit "$code"
 }

@@ -33,6 +33,8 @@ fdisk                    tests, demo: partitions of guests
 grub-common              tests, demo: boot loaders of guests
 grub-pc-bin              tests, demo: boot loaders of guests
 iputils-ping             demo: pings the imported guest
+libguestfs-tools         tests: disks of the conversion matrix
+libguestfs-xfs           tests: disks of the conversion matrix on XFS
 docker-registry          tests: a registry to pull from
 apache2-utils            tests: its passwords
 "

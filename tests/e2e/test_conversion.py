@@ -3,50 +3,20 @@
 Plain QEMU stands where KubeVirt or our agent will start the appliance's VMI: what is proved is the conversion.
 """
 
-from dataclasses import dataclass
+import asyncio
 from pathlib import Path
 
 import pytest
-from tests.guests import legacy, machine
+from tests.guests import legacy
+from tests.guests.conversion import MAC, convert, prove
 
-from isthmus.importer.appliance import build as appliance
-from isthmus.importer.convert import events, plan
+from isthmus.importer.convert import virtv2v
 from isthmus.importer.prove import judge
+from isthmus.lib import run
 
 pytestmark = [pytest.mark.e2e, pytest.mark.timeout(900)]
 
-MAC = "00:50:56:9a:00:01"
 PLAN = judge.Plan({"ens192": ["192.168.50.10/24"]})
-BOOT_SECONDS = 240
-
-
-@dataclass
-class Converted:
-    disk: Path
-    report: events.Report
-    text: str
-
-
-async def convert(base: Path, out: Path, mac: str = MAC) -> Converted:
-    """Run the appliance on an overlay of `base`."""
-    if not out.exists():
-        await machine.overlay(base, out)
-    kernel, initrd = await appliance.build_boot_files()
-    arguments = plan.plan([plan.Nic(mac)])
-    boot = ("-kernel", str(kernel), "-initrd", str(initrd), "-append", arguments)
-    async with machine.boot(out, network=False, keep=True, extra=boot) as appliance_vm:
-        await appliance_vm.until_end(60)
-    return Converted(out, events.parse(appliance_vm.text.splitlines()), appliance_vm.text)
-
-
-async def prove(disk: Path, bus: str, expected: judge.Plan, nic: str = "virtio-net-pci") -> judge.Verdict:
-    """Boot `disk` on an overlay and judge it by its console until there is a verdict."""
-    async with machine.boot(disk, bus, mac=MAC, nic=nic) as guest:
-        while True:
-            await guest.read(1)
-            verdict = judge.judge(guest.text, expected, min(guest.seconds, BOOT_SECONDS), ended=guest.ended)
-            if verdict.outcome is not judge.Outcome.RUNNING or guest.seconds > BOOT_SECONDS:
-                return verdict
 
 
 @pytest.fixture
@@ -59,15 +29,17 @@ async def test_a_legacy_guest_is_converted_and_boots_on_virtio_with_its_static_a
     assert converted.report.verdict == "converted", converted.text
     assert converted.report.os == "debian"
     assert converted.report.interfaces == {"ens192": MAC}
+    assert converted.report.addresses == PLAN.addresses
     changed = {change.path: change for change in converted.report.changes}
     assert changed["/etc/fstab"].original == "/var/lib/isthmus/original/etc/fstab"
-    verdict = await prove(converted.disk, "virtio", PLAN)
+    verdict = (await prove(converted.disk, "virtio", PLAN)).verdict
     assert verdict.outcome is judge.Outcome.PASSED, verdict
     assert "virtio" in next(check.evidence for check in verdict.checks if check.name == "root")
+    assert not any(check.inferred for check in verdict.checks if check.name in ("kernel", "root"))
 
 
 async def test_a_legacy_guest_that_was_not_converted_fails_on_virtio_with_the_reason_in_words(guest):
-    verdict = await prove(guest, "virtio", PLAN)
+    verdict = (await prove(guest, "virtio", PLAN)).verdict
     assert verdict.outcome is judge.Outcome.FAILED
     assert "did not find the root disk" in verdict.reason
 
@@ -92,7 +64,7 @@ async def test_a_disk_without_a_guest_is_declined_with_a_reason(tmp_path):
 @pytest.mark.parametrize("bus", ["scsi", "sata"])
 async def test_the_converted_guest_boots_on_other_buses_too(guest, tmp_path, bus):
     converted = await convert(guest, tmp_path / "converted.qcow2")
-    verdict = await prove(converted.disk, bus, judge.Plan(PLAN.addresses, virtio=bus != "sata"))
+    verdict = (await prove(converted.disk, bus, judge.Plan(PLAN.addresses, virtio=bus != "sata"))).verdict
     assert verdict.outcome is judge.Outcome.PASSED, verdict
 
 
@@ -101,7 +73,7 @@ async def test_a_root_named_on_the_kernel_command_line_is_renamed_too(tmp_path):
     guest = await legacy.build(legacy.Recipe(root_by_name=True))
     converted = await convert(guest, tmp_path / "converted.qcow2")
     assert "/boot/grub/grub.cfg" in {change.path for change in converted.report.changes}
-    verdict = await prove(converted.disk, "scsi", PLAN)
+    verdict = (await prove(converted.disk, "scsi", PLAN)).verdict
     assert verdict.outcome is judge.Outcome.PASSED, verdict
 
 
@@ -110,5 +82,53 @@ async def test_a_guest_whose_initramfs_is_made_by_dracut_is_converted_too(tmp_pa
     guest = await legacy.build(legacy.Recipe(builder="dracut", packages=legacy.DRACUT_PACKAGES))
     converted = await convert(guest, tmp_path / "converted.qcow2")
     assert converted.report.initramfs == "dracut"
-    verdict = await prove(converted.disk, "virtio", PLAN)
+    verdict = (await prove(converted.disk, "virtio", PLAN)).verdict
     assert verdict.outcome is judge.Outcome.PASSED, verdict
+
+
+needs_virt_v2v = pytest.mark.skipif(not virtv2v.is_available(), reason="needs virt-v2v and nbdkit")
+
+
+@pytest.fixture
+def empty_disk(tmp_path) -> Path:
+    disk = tmp_path / "empty.raw"
+    with disk.open("wb") as file:
+        file.truncate(64 << 20)
+    return disk
+
+
+@pytest.mark.long
+@needs_virt_v2v
+async def test_virt_v2v_says_why_it_did_not_convert(empty_disk, tmp_path):
+    result = await virtv2v.convert(empty_disk, tmp_path / "log")
+    assert not result.converted
+    assert "no root device found" in result.output.error
+    assert result.output.phases
+
+
+@pytest.mark.long
+@needs_virt_v2v
+async def test_virt_v2v_is_gone_with_all_that_it_started_when_its_conversion_is_cancelled(empty_disk, tmp_path):
+    begun = asyncio.Event()
+    task = asyncio.create_task(
+        virtv2v.convert(empty_disk, tmp_path / "log", on_phase=lambda phase: "Opening" in phase.text and begun.set())
+    )
+    await asyncio.wait_for(begun.wait(), 60)
+    task.cancel()
+    with pytest.raises(asyncio.CancelledError):
+        await task
+    await asyncio.sleep(1)
+    assert not [args for args in await _processes() if str(empty_disk) in args]
+
+
+@pytest.mark.long
+@needs_virt_v2v
+async def test_virt_v2v_past_its_deadline_is_ended(empty_disk, tmp_path):
+    with pytest.raises(run.CommandError, match="did not end within 2 s"):
+        await virtv2v.convert(empty_disk, tmp_path / "log", deadline=2)
+    await asyncio.sleep(1)
+    assert not [args for args in await _processes() if str(empty_disk) in args]
+
+
+async def _processes() -> list[str]:
+    return (await run.run(["ps", "-eo", "args"])).text.splitlines()

@@ -5,6 +5,8 @@ Plain QEMU stands where KubeVirt or our agent starts the VMIs of a conversion an
 
 import shutil
 import tempfile
+from collections.abc import Iterator
+from contextlib import contextmanager
 from dataclasses import dataclass
 from pathlib import Path
 
@@ -70,26 +72,19 @@ async def prove(
             return Proof(verdict, guest.seconds)
 
 
-class firmware:
+@contextmanager
+def firmware(*, uefi: bool) -> Iterator[tuple[str, ...]]:
     """QEMU's options for BIOS or UEFI; a fresh variable store, as a moved machine has: it knows no boot entry."""
-
-    def __init__(self, *, uefi: bool) -> None:
-        self.uefi, self.scratch = uefi, None
-
-    def __enter__(self) -> tuple[str, ...]:
-        if not self.uefi:
-            return ()
-        self.scratch = tempfile.TemporaryDirectory(prefix="ovmf-")
-        store = Path(self.scratch.name, "vars.fd")
+    if not uefi:
+        yield ()
+        return
+    with tempfile.TemporaryDirectory(prefix="ovmf-") as scratch:
+        store = Path(scratch, "vars.fd")
         shutil.copy(OVMF[1], store)
-        return (
+        yield (
             "-drive", f"if=pflash,format=raw,unit=0,readonly=on,file={OVMF[0]}",
             "-drive", f"if=pflash,format=raw,unit=1,file={store}",
         )  # fmt: skip
-
-    def __exit__(self, *_: object) -> None:
-        if self.scratch:
-            self.scratch.cleanup()
 
 
 async def log_in(guest: machine.Machine) -> None:

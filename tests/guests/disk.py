@@ -35,8 +35,11 @@ async def write_bios_disk(
     )  # fmt: skip
     with tempfile.TemporaryDirectory() as scratch:
         core = Path(scratch, "core.img")
-        await run.run(["grub-mkimage", "-O", "i386-pc", "-p", "(,msdos1)/boot/grub", "-o", core, *modules])
-        install_grub(out, (GRUB / "boot.img").read_bytes(), core.read_bytes())
+        own = tree / GRUB.relative_to("/")  # core and modules must be of one version: the guest's, if it brings GRUB
+        grub = own if own.exists() else GRUB
+        argv = ["grub-mkimage", "-d", grub, "-O", "i386-pc", "-p", "(,msdos1)/boot/grub", "-o", core, *modules]
+        await run.run(argv)
+        install_grub(out, (grub / "boot.img").read_bytes(), core.read_bytes())
 
 
 def install_grub(disk: Path, boot: bytes, core: bytes) -> None:

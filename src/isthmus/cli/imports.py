@@ -1,27 +1,22 @@
 """`isthmus import`: makes a VirtualMachineImport and follows it. The work is done by the platform."""
 
 import asyncio
-import sys
-import time
 from pathlib import Path
 from typing import Any
 
 import click
 
-from isthmus.cli import connection
+from isthmus.cli import connection, following, progress, uploads, whereabouts
 from isthmus.client import resources
 from isthmus.client.rest import RestClient
 from isthmus.importer.map import names
-from isthmus.machinery.errors import StatusError
 
 Object = dict[str, Any]
-FINAL = ("Succeeded", "Failed")
-POLL = 0.5
-SPINNER = "|/-\\"
 CONVERTERS = ("Auto", "Isthmus", "VirtV2V", "None")
+INTERRUPTED = 130
 
 
-@click.command(name="import")
+@click.command(name="import", short_help="Import a virtual machine from an OVA, OVF or VMDK.")
 @click.argument("source")
 @click.option("--name", help="The new VM's name; by default the source's own.")
 @click.option("--machine", help="Which machine, if the source holds several.")
@@ -30,60 +25,109 @@ CONVERTERS = ("Auto", "Isthmus", "VirtV2V", "None")
     help="Attach a network of the source to `pod`, to a NetworkAttachmentDefinition, or to nothing (SOURCE=). Repeat.",
 )  # fmt: skip
 @click.option("--storage-class", help="Of the disks; by default the cluster's default.")
+@click.option("--disk-bus", type=click.Choice(["virtio", "sata", "scsi"]), help="By default what the guest can drive.")
 @click.option("--converter", type=click.Choice(CONVERTERS), default="Auto", show_default=True)
 @click.option("--prove/--no-prove", default=True, show_default=True, help="Boot it on an isolated network and judge.")
 @click.option("--start", is_flag=True, help="Start the VM once it is here.")
+@click.option("--upload", is_flag=True, help="Send the file, even if the platform could read it by itself.")
+@click.option("--checksum", metavar="ALGORITHM:HEX", help="What the file must hash to, e.g. sha256:...")
+@click.option("--secret", help="For a URL: a Secret with accessKeyId (user) and secretKey (password).")
+@click.option("--ca", metavar="CONFIGMAP", help="For a URL: a ConfigMap with certificates to trust its server by.")
 @click.option("--detach", is_flag=True, help="Do not follow: print the import's name and return.")
 @connection.options
 def import_(
     source: str,
-    name: str | None,
-    machine: str | None,
     networks: tuple[str, ...],
-    storage_class: str | None,
-    converter: str,
-    prove: bool,
-    start: bool,
+    upload: bool,
     detach: bool,
     kubeconfig: Path | None,
     context: str,
     namespace: str | None,
+    **options: Any,
 ) -> None:
-    """Import SOURCE: an OVA, OVF or VMDK, by path or http(s) URL."""
+    """Import the virtual machine in SOURCE: an OVA, an OVF (or its folder) or a VMDK, by path or http(s) URL.
+
+    The disks are copied into volumes, the guest is made fit for virtio, booted once on an isolated network to prove
+    that it runs, and becomes a VirtualMachine. SOURCE is only read. Ctrl-C stops watching, not the import.
+
+    \b
+    isthmus import legacy.ova --name legacy --network "VM Network=default/lan" --start
+    isthmus import https://images.example/erp.ova --secret erp-download --checksum sha256:9f86...
+
+    Exit code: 0 if the VM is here, 1 if the import failed, 2 if it could not begin.
+    """
+    path = None if "://" in source else _find(source)
+    spec = build_spec(networks, **options)
+    label = options["name"] or (path or Path(source)).stem
+
+    async def work(client: RestClient, where: str) -> int:
+        payload, spec["source"] = await _choose(client, where, source, path, kubeconfig, spec["source"], force=upload)
+        made = await client.create(resources.IMPORTS, build_import(label, spec), where)
+        name = str(made["metadata"]["name"])
+        click.echo(f"virtualmachineimport.isthmus.dev/{name} created")
+        if payload:
+            await _upload(client, where, name, payload)
+        if detach:
+            return 0
+        try:
+            return 0 if await following.follow(client, where, name) else 1
+        except asyncio.CancelledError:
+            _explain(name, where)
+            raise
+
+    try:
+        code = connection.run(work, kubeconfig, context, namespace)
+    except KeyboardInterrupt:
+        code = INTERRUPTED
+    raise click.exceptions.Exit(code)
+
+
+def build_import(label: str, spec: Object) -> Object:
+    """The object; the server completes its name."""
+    return {
+        "apiVersion": "isthmus.dev/v1alpha1",
+        "kind": "VirtualMachineImport",
+        "metadata": {"generateName": names.to_label(label, longest=50) + "-"},
+        "spec": spec,
+    }
+
+
+def build_spec(
+    networks: tuple[str, ...],
+    *,
+    name: str | None,
+    machine: str | None,
+    storage_class: str | None,
+    disk_bus: str | None,
+    converter: str,
+    prove: bool,
+    start: bool,
+    checksum: str | None,
+    secret: str | None,
+    ca: str | None,
+) -> Object:
+    """The spec by the command's options; where the source is is still missing."""
+    source = {"machine": machine, "checksum": checksum, "secretRef": secret, "certConfigMap": ca}
     spec: Object = {
-        "source": _source(source) | ({"machine": machine} if machine else {}),
-        "networks": [_network(text) for text in networks],
+        "source": {key: value for key, value in source.items() if value},
+        "networks": [parse_network(text) for text in networks],
         "converter": converter,
         "prove": prove,
         "running": start,
     }
-    spec |= {key: value for key, value in (("targetName", name), ("storageClassName", storage_class)) if value}
-
-    async def work(client: RestClient, where: str) -> bool:
-        manifest = {
-            "apiVersion": "isthmus.dev/v1alpha1",
-            "kind": "VirtualMachineImport",
-            "metadata": {"generateName": names.to_label(name or Path(source).stem) + "-"},
-            "spec": spec,
-        }
-        made = await client.create(resources.IMPORTS, manifest, where)
-        click.echo(f"virtualmachineimport.isthmus.dev/{made['metadata']['name']} created")
-        return True if detach else await _follow(client, where, made["metadata"]["name"])
-
-    if not connection.run(work, kubeconfig, context, namespace):
-        raise click.exceptions.Exit(1)
+    given = {"targetName": name, "storageClassName": storage_class, "diskBus": disk_bus}
+    return spec | {key: value for key, value in given.items() if value}
 
 
-def _source(text: str) -> Object:
-    if text.startswith(("http://", "https://")):
-        return {"url": text}
+def _find(text: str) -> Path:
     path = Path(text).expanduser()
     if not path.exists():
         raise click.ClickException(f"{text} is not there: give the path of an OVA, OVF or VMDK, or an http(s) URL")
-    return {"path": str(path.resolve())}
+    return path.resolve()
 
 
-def _network(text: str) -> Object:
+def parse_network(text: str) -> Object:
+    """SOURCE=TARGET as an entry of spec.networks. Raises ClickException."""
     source, equals, target = text.partition("=")
     if not equals or not source:
         raise click.ClickException(f"--network {text!r}: expected SOURCE=TARGET, e.g. 'VM Network=default/lan'")
@@ -92,97 +136,46 @@ def _network(text: str) -> Object:
     return {"source": source, "target": {"multus": {"networkName": target}} if target else {}}
 
 
-async def _follow(client: RestClient, namespace: str, name: str) -> bool:
-    """Show phases as they come and end; whether it succeeded."""
-    line = Line()
-    shown: set[str] = set()
-    while True:
-        try:
-            obj = await client.get(resources.IMPORTS, name, namespace)
-        except StatusError as error:
-            if error.code == 404:
-                raise click.ClickException(f"the import {name} was deleted") from error
-            if error.code != 503:
-                raise
-            await asyncio.sleep(POLL)
-            continue
-        status = obj.get("status") or {}
-        for timing in status.get("timings") or []:
-            if "seconds" in timing and timing["phase"] not in shown:
-                shown.add(timing["phase"])
-                line.settle(f"  {timing['phase']:<14} {timing['seconds']:6.1f} s  {summary(timing['phase'], status)}")
-        if status.get("phase") in FINAL:
-            line.clear()
-            return _conclude(status, namespace)
-        line.show(f"  {status.get('phase') or 'Pending':<14} {describe_progress(status)}")
-        await asyncio.sleep(POLL)
+async def _choose(
+    client: RestClient, namespace: str, text: str, path: Path | None, kubeconfig: Path | None, rest: Object, *,
+    force: bool,
+) -> tuple[uploads.Payload | None, Object]:  # fmt: skip
+    """How the source gets to the platform: what is to be uploaded, if anything, and spec.source."""
+    if path is None:
+        return None, rest | {"url": text}
+    obstacle = "" if force else await whereabouts.find_obstacle(client, namespace, path, kubeconfig)
+    if not force and not obstacle:
+        return None, rest | {"path": str(path)}
+    if obstacle:
+        click.echo(f"{obstacle}: the file is uploaded", err=True)
+    payload = uploads.find_payload(path)
+    return payload, rest | {"upload": {"size": payload.size, "fileName": payload.name}}
 
 
-def describe_progress(status: Object) -> str:
-    """`42 %  120 of 300 MB  85 MB/s  3 s left`, as far as it is known."""
-    progress = status.get("progress") or {}
-    if not progress.get("totalBytes"):
-        return str(status.get("message") or "")
-    done, total = progress.get("bytes", 0) / 1e6, progress["totalBytes"] / 1e6
-    parts = [f"{progress.get('percent', 0):3d} %", f"{done:.0f} of {total:.0f} MB"]
-    if rate := progress.get("bytesPerSecond"):
-        parts.append(f"{rate / 1e6:.0f} MB/s")
-    if progress.get("etaSeconds") is not None:
-        parts.append(f"{progress['etaSeconds']} s left")
-    return "  ".join(parts)
+async def _upload(client: RestClient, namespace: str, name: str, payload: uploads.Payload) -> None:
+    """Send the file. If that fails there is nothing to go on with: the import is deleted."""
+    line, speed = progress.Line(), progress.Speed()
+    try:
+        claim = await following.wait_upload(client, namespace, name)
+
+        def show(sent: int) -> None:
+            rate = speed.update(sent)
+            left = (payload.size - sent) / rate if rate else None
+            line.show(f"{'Uploading':<14} {progress.describe(sent, payload.size, rate, left)}")
+
+        await uploads.upload(client, namespace, claim, payload, show)
+    except BaseException:
+        line.clear()
+        click.echo(f"virtualmachineimport.isthmus.dev/{name} deleted, as its upload did not end", err=True)
+        await asyncio.shield(client.delete(resources.IMPORTS, name, namespace))
+        raise
+    line.clear()
 
 
-def summary(phase: str, status: Object) -> str:
-    """What a finished phase found or did, in a few words."""
-    source, proof, conversion = (status.get(k) or {} for k in ("source", "proof", "conversion"))
-    match phase:
-        case "Inspecting":
-            return f"{source.get('name')}: {source.get('guestOS')}, {source.get('cpus')} CPU, {source.get('memory')}"
-        case "Transferring":
-            disks = (status.get("transfer") or {}).get("disks") or []
-            written = sum(int(d.get("writtenBytes") or 0) for d in disks)
-            checked = ", checksums agree" if disks and all(d.get("verified") for d in disks) else ""
-            return f"{len(disks)} disk{'s' * (len(disks) != 1)}, {written / 1e6:.0f} MB of data{checked}"
-        case "Converting":
-            changes = len(conversion.get("changes") or [])
-            return f"{conversion.get('os') or conversion.get('converter', '')}: {changes} changes"
-        case "Proving":
-            passed = [c["name"] for c in proof.get("checks") or [] if c.get("passed")]
-            return f"{proof.get('verdict', '')}" + (f": {', '.join(passed)}" if passed else "")
-    return ""
-
-
-def _conclude(status: Object, namespace: str) -> bool:
-    if status["phase"] == "Failed":
-        click.echo(f"Failed: {status.get('message')}", err=True)
-        return False
-    vm = status["virtualMachineName"]
-    for warning in (status.get("conversion") or {}).get("warnings") or []:
-        click.echo(f"  note: {warning}")
-    click.echo(f"virtualmachine.kubevirt.io/{vm} is here (namespace {namespace})")
-    return True
-
-
-class Line:
-    """One line that is written over again on a terminal, and left out where there is none."""
-
-    def __init__(self) -> None:
-        self._live = sys.stderr.isatty()
-
-    def show(self, text: str) -> None:
-        """The line as it is now."""
-        if self._live:
-            turn = SPINNER[int(time.monotonic() * 4) % len(SPINNER)]
-            sys.stderr.write(f"\r\033[K{turn}{text}")
-            sys.stderr.flush()
-
-    def clear(self) -> None:
-        """Take it away."""
-        if self._live:
-            sys.stderr.write("\r\033[K")
-            sys.stderr.flush()
-
-    def settle(self, text: str) -> None:
-        """Replace it by a line that stays."""
-        self.clear()
-        click.echo(text)
+def _explain(name: str, namespace: str) -> None:
+    click.echo(
+        f"\nThe import goes on without you. To see how far it is, and to cancel it:\n"
+        f"  kubectl get vmimport {name} -n {namespace} -w\n"
+        f"  kubectl delete vmimport {name} -n {namespace}",
+        err=True,
+    )

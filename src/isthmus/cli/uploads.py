@@ -1,15 +1,16 @@
 """Stream a file, or the files of an OVF folder as an OVA, into the claim of an import that waits for it.
 
-CDI's protocol: a token for the claim (UploadTokenRequest), then one POST to the upload proxy. An OVF folder is packed on
-its way: descriptor and manifest first, as the standard has it, then the files that are beside them.
+CDI's protocol: a token for the claim (UploadTokenRequest), then one POST to the upload proxy. An OVF folder is packed
+on its way: descriptor and manifest first, as the standard has it, then the files that are beside them.
 """
 
 import asyncio
+import ipaddress
 import json
 import ssl
 import tarfile
 from collections.abc import AsyncIterator, Callable, Iterator
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import Any
 from urllib.parse import urlsplit
@@ -17,8 +18,7 @@ from urllib.parse import urlsplit
 import aiohttp
 import click
 
-from isthmus.cli.hosts import is_loopback
-from isthmus.client import resources
+from isthmus.client import credentials, resources
 from isthmus.client.api import Resource
 from isthmus.client.rest import RestClient
 from isthmus.machinery.errors import StatusError
@@ -78,7 +78,9 @@ def find_payload(path: Path) -> Payload:
 def _pack(descriptor: Path) -> Payload:
     """As a tar archive in the order of DSP0243, 5.3: the descriptor, what belongs to it, the rest."""
     stem = descriptor.stem
-    beside = [p for p in sorted(descriptor.parent.iterdir()) if p.is_file() and p.suffix.lower() not in (".ovf", ".ova")]
+    beside = [
+        p for p in sorted(descriptor.parent.iterdir()) if p.is_file() and p.suffix.lower() not in (".ovf", ".ova")
+    ]
     beside = [p for p in beside if p.suffix not in (".mf", ".cert") or p.stem == stem]
     files = sorted([descriptor, *beside], key=lambda p: (ORDER.get(p.suffix, 3), p.name))
     parts = []
@@ -163,11 +165,16 @@ async def _find_proxy(client: RestClient) -> str:
 
 
 def _trust(client: RestClient) -> ssl.SSLContext:
-    """The kubeconfig's authority beside the system's; no client certificate: the token speaks for us."""
-    context = ssl.create_default_context()
-    if client.transport.access.ca:
-        context.load_verify_locations(cadata=client.transport.access.ca.decode())
-    return context
+    """As for the server itself, but without a client certificate: the token speaks for us."""
+    return credentials.tls_context(replace(client.transport.access, certificate=None, key=None))
+
+
+def is_loopback(host: str) -> bool:
+    """Whether a host of a URL is this machine, whoever looks."""
+    try:
+        return ipaddress.ip_address(host).is_loopback
+    except ValueError:
+        return host == "localhost"
 
 
 def _words(text: str, status: int) -> str:

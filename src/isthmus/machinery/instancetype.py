@@ -200,7 +200,7 @@ def _default_interface(spec: Object) -> None:
         return
     if at(spec, "domain.devices.autoattachPodInterface") is False:
         return
-    put(spec, "domain.devices.interfaces", [{"name": "default"}])
+    put(spec, "domain.devices.interfaces", [{"name": "default", "masquerade": {}}])
     spec["networks"] = [{"name": "default", "pod": {}}]
 
 

@@ -3,7 +3,7 @@
 kubectl reads them for `explain` (the kind of a path, then its definition), for client-side apply and edit (merge keys)
 and to learn whether a PATCH of a kind takes `fieldValidation`. Every operation therefore carries its
 `x-kubernetes-action` and `x-kubernetes-group-version-kind`. Shape: kube-openapi, pkg/{builder3,handler3,spec3}.
-Definitions come from the caller (kinds.catalogue), who makes those of CustomResourceDefinitions by `custom_definitions`.
+Definitions come from the caller (kinds.catalogue); `custom_definitions` makes those of CustomResourceDefinitions.
 """
 
 import hashlib

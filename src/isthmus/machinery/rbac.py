@@ -134,7 +134,7 @@ def _covers_resource(owned: Sequence[str], wanted: str) -> bool:
 def compact(rules: Iterable[Rule]) -> list[Rule]:
     """Rules of one group and resource made one with all their verbs, as kube-apiserver shows what a grant lacks."""
     out: list[Rule] = []
-    simple: dict[tuple[str, str, tuple[str, ...]], list[str]] = {}
+    simple: dict[tuple[Any, ...], list[str]] = {}
     for rule in rules:
         groups, resources = rule.get("apiGroups") or (), rule.get("resources") or ()
         if len(groups) != 1 or len(resources) != 1 or rule.get("nonResourceURLs"):

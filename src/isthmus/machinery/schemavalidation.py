@@ -3,14 +3,14 @@
 Each node becomes an `Entry`: the Python type that its value most often has, and what to look at below it. A valid value
 builds no path and allocates nothing; a wrong one yields problems that are given their path from the leaf upward.
 Wording and rules: kube-openapi, pkg/validation; apiextensions-apiserver, pkg/apiserver/{validation,schema/listtype}.
-`x-kubernetes-validations` (CEL) are no part of this: they are a pass of their own over the same node and object, and
-yield causes of the same type. Public form: `structuralschema`.
+Places that have `x-kubernetes-validations` (CEL) are named on the way (`Place`), to be judged by `celrules` once
+everything else is right. Public form: `structuralschema`.
 """
 
 from collections.abc import Iterable, Mapping, Sequence
 from typing import Any, NamedTuple
 
-from isthmus.machinery import causes, schemachecks
+from isthmus.machinery import causes, celrules, schemachecks
 from isthmus.machinery.errors import Cause
 from isthmus.machinery.pruning import show_path
 from isthmus.machinery.schema import Node
@@ -41,6 +41,17 @@ class Entry(NamedTuple):
     kind: type
     below: Check | None
     other: Check
+
+
+class Place:
+    """Stands among the problems of a value for a place whose rules are still to be judged."""
+
+    def __init__(self, value: Any, node: Node) -> None:
+        self.value, self.node = value, node
+
+    def __call__(self, _path: str) -> Cause:
+        """A place is no problem: see `explain`. Never called."""
+        raise AssertionError
 
 
 class Compiler:
@@ -81,6 +92,8 @@ class Compiler:
         }
         by_type[float] = by_type[int]
         allowed = {t for name in declared or _PYTHON_TYPES for t in _PYTHON_TYPES.get(name, ())}
+        if node.raw.get(celrules.KEY):
+            common.append(lambda value: [((), Place(value, node))])
         checks = {t: schemachecks.combine([*by_type[t], *common]) for t in by_type if t in allowed}
         nullable = node.nullable or not declared or "null" in node.raw.get("type", ())
         other = _other_types(checks, declared, nullable, str(node.raw.get("format", "")))
@@ -259,9 +272,15 @@ def _wrong_type(path: str, value: Any, declared: Sequence[str], format_: str) ->
     return causes.type_invalid(path, actual, f'{path} in body must be of type {expected}: "{actual}"')
 
 
-def explain(problems: Problems | None) -> list[Cause]:
-    """Problems with their paths filled in."""
-    return [make(show_path(path)) for path, make in problems or ()]
+def explain(problems: Problems | None) -> tuple[list[Cause], list[celrules.Site]]:
+    """Problems with their paths filled in, and the places that have rules."""
+    found, sites = [], []
+    for path, make in problems or ():
+        if isinstance(make, Place):
+            sites.append(celrules.Site(path, make.value, make.node))
+        else:
+            found.append(make(show_path(path)))
+    return found, sites
 
 
 KEYED = Compiler(keyed_lists=True)

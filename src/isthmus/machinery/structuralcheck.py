@@ -197,7 +197,7 @@ def _default(raw: Raw, path: str) -> Iterator[Cause]:
     if (walk := pruning.PRUNE.walk(node)) is not None and walk(value):
         yield causes.invalid(at, raw["default"], "must not have unknown fields")
         return
-    for cause in schemavalidation.explain(schemavalidation.KEYED.check(node)(value)):
+    for cause in schemavalidation.explain(schemavalidation.KEYED.check(node)(value))[0]:
         dot = "" if not cause.field or cause.field.startswith("[") else "."
         yield Cause(at + dot + cause.field, cause.message, cause.reason)
 

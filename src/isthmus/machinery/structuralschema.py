@@ -3,13 +3,12 @@
 Order of use on a write: `prune` or `prune_and_default` right after decoding, `validate` last, after admission;
 `default` alone when a stored object is read under a schema that has gained defaults. The passes are compiled on first
 use and kept on the `Node`s (see pruning and schemavalidation), so a caller keeps one Node per kind and version.
-`check_structural` judges a schema that a user's CustomResourceDefinition brings. `x-kubernetes-validations` are a pass
-of their own over the same node, beside `validate`.
+`check_structural` judges a schema that a user's CustomResourceDefinition brings.
 """
 
 from typing import Any
 
-from isthmus.machinery import pruning, schemavalidation, structuralcheck
+from isthmus.machinery import celrules, pruning, schemavalidation, structuralcheck
 from isthmus.machinery.errors import Cause
 from isthmus.machinery.schema import Node
 
@@ -43,12 +42,18 @@ def _walk(compiler: pruning.Compiler, obj: Object, node: Node) -> list[str]:
     return sorted(map(pruning.show_path, found)) if found else []
 
 
-def validate(obj: Any, node: Node, *, keyed_lists: bool = True) -> list[Cause]:
-    """Everything that is wrong with `obj`; empty if nothing is.
+def validate(obj: Any, node: Node, *, keyed_lists: bool = True, old: Any = None) -> list[Cause]:
+    """Everything that is wrong with `obj`, which is to replace `old`; empty if nothing is.
 
     `keyed_lists` refuses repeated items in lists of type set and map, as Kubernetes does for custom resources; for
     built-in kinds it leaves that to the rules of each kind (a Pod may repeat a container port).
     """
+    found, sites = examine(obj, node, keyed_lists=keyed_lists)
+    return found if found or not sites else celrules.evaluate(sites, obj, old, node)
+
+
+def examine(obj: Any, node: Node, *, keyed_lists: bool = True) -> tuple[list[Cause], list[celrules.Site]]:
+    """What is wrong with the shape of `obj`, and the places whose rules (`celrules`) are still to be judged."""
     compiler = schemavalidation.KEYED if keyed_lists else schemavalidation.UNKEYED
     kind, below, other = compiler.entry(node)
     check = below if obj.__class__ is kind else other

@@ -9,17 +9,17 @@ import contextlib
 import json
 import logging
 import os
-from collections.abc import Awaitable, Callable
+from collections.abc import AsyncIterator, Awaitable, Callable
 from functools import partial
 from pathlib import Path
 from typing import Any
 
-from aiohttp import web
+from aiohttp import BodyPartReader, web
 
 from isthmus.client import resources
 from isthmus.client.cached import CachedClient
 from isthmus.engine.node import guestapi, logfiles, podstatus, portforward, sockets, streams, vmis
-from isthmus.engine.node.disk import files, probe, upload
+from isthmus.engine.node.disk import files, ingest, probe
 from isthmus.engine.node.disk.sources import Sources, local_path
 from isthmus.engine.node.guest.agent import GuestAgentError
 from isthmus.engine.node.pods import PodReconciler
@@ -38,7 +38,8 @@ Handler = Callable[[web.Request], Awaitable[web.StreamResponse]]
 
 CONSOLE_LOG = "guest-console-log"
 VERBATIM = "isthmus.dev/upload-verbatim"  # annotation of a claim that takes a file which is no disk image
-UPLOADED = {"cdi.kubevirt.io/storage.pod.phase": "Succeeded", "cdi.kubevirt.io/storage.condition.running": "false"}
+CONDITION = "cdi.kubevirt.io/storage.condition.running"
+UPLOADED = {"cdi.kubevirt.io/storage.pod.phase": "Succeeded", CONDITION: "false", f"{CONDITION}.reason": "Completed"}
 
 
 def status_response(error: StatusError) -> web.Response:
@@ -66,6 +67,7 @@ class Api:
         self._machines = machines
         self._pods = pods
         self._sessions: dict[tuple[str, str], tuple[web.WebSocketResponse, asyncio.Event]] = {}
+        self._uploads: set[tuple[str, str]] = set()
         self._tasks = TaskSet()
 
     def build(self) -> web.Application:
@@ -234,22 +236,60 @@ class Api:
         return now is not None and now["metadata"]["uid"] == metadata["uid"] and not podstatus.is_final(now)
 
     async def upload(self, request: web.Request) -> web.StreamResponse:
-        """Fill a claim's volume from the body, and say on the claim that it is done."""
+        """Fill a claim's volume from the body, and say on the claim that it is done.
+
+        With `async` the answer comes when the image is here and looks like one; what is left may take minutes.
+        """
         namespace, name = request.match_info["namespace"], request.match_info["name"]
-        volume = await Sources(self._cached.client, namespace).claim_volume(name)
-        path, size = Path(local_path(volume)), quantity.whole(volume["spec"]["capacity"]["storage"])
-        await asyncio.to_thread(files.ensure_volume, path, size)
+        if (namespace, name) in self._uploads:
+            raise errors.unavailable(f"an upload into PVC {namespace}/{name} is going on")
+        self._uploads.add((namespace, name))
         try:
-            chunks = request.content.iter_chunked(1 << 20)
-            received = await upload.receive(chunks, path, size, verbatim=self._verbatim(namespace, name))
+            volume = await Sources(self._cached.client, namespace).claim_volume(name)
+            path, size = Path(local_path(volume)), quantity.whole(volume["spec"]["capacity"]["storage"])
+            await asyncio.to_thread(files.ensure_volume, path, size)
+            verbatim = self._is_verbatim(namespace, name)
+            await ingest.store(await _upload_body(request), path, size, verbatim=verbatim)
+            placing = self._place(namespace, name, path, size, verbatim=verbatim)
+            work = self._tasks.spawn(placing, name=f"upload {namespace}/{name}")
+            problem = "" if request.query.get("async") == "true" else await asyncio.shield(work)
         except probe.ImageRefusedError as error:
             raise errors.bad_request(str(error)) from error
-        await self._cached.client.patch(resources.PVCS, name, {"metadata": {"annotations": UPLOADED}}, namespace)
-        return web.json_response({"bytes": received})
+        finally:
+            self._uploads.discard((namespace, name))
+        if problem:
+            raise errors.bad_request(problem)
+        return web.Response()
 
-    def _verbatim(self, namespace: str, claim: str) -> bool:
-        found = self._cached.get(resources.PVCS, namespace, claim) or {"metadata": {}}
-        return (found["metadata"].get("annotations") or {}).get(VERBATIM) == "true"
+    async def _place(self, namespace: str, name: str, path: Path, size: int) -> str:
+        """Convert what was uploaded; gives what is wrong with it. The claim takes another upload then."""
+        problem, annotations = "", UPLOADED
+        try:
+            await ingest.put_in_place(path, size)
+        except (probe.ImageRefusedError, run.CommandError) as error:
+            problem = str(error)
+            annotations = {f"{CONDITION}.message": problem, f"{CONDITION}.reason": "Error"}
+        await self._annotate(namespace, name, annotations)
+        return problem
+
+    async def _annotate(self, namespace: str, name: str, annotations: dict[str, str]) -> None:
+        await self._cached.client.patch(resources.PVCS, name, {"metadata": {"annotations": annotations}}, namespace)
+
+
+async def _upload_body(request: web.Request) -> AsyncIterator[bytes]:
+    """The image: the whole body, or the first file of a form."""
+    if not request.content_type.startswith("multipart/"):
+        return request.content.iter_chunked(1 << 20)
+    form = await request.multipart()
+    part = await form.next()
+    if not isinstance(part, BodyPartReader):
+        raise errors.bad_request("the form has no file")
+    return _read_part(part)
+
+
+async def _read_part(part: BodyPartReader) -> AsyncIterator[bytes]:
+    while chunk := await part.read_chunk(1 << 20):
+        yield bytes(chunk)
 
 
 def _wanted(request: web.Request) -> logfiles.Wanted:

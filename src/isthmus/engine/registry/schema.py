@@ -8,11 +8,12 @@ from typing import Any
 
 from isthmus.engine.registry.registry import Served
 from isthmus.engine.registry.write import WriteContext
-from isthmus.machinery import errors, structuralschema
+from isthmus.machinery import celrules, errors, structuralschema
 from isthmus.machinery.schema import Node
 
 Object = dict[str, Any]
-WHOLE = ("allOf", "anyOf", "oneOf", "not", "minProperties", "maxProperties")  # rules that need all fields at once
+# Rules that need all fields at once.
+WHOLE = ("allOf", "anyOf", "oneOf", "not", "minProperties", "maxProperties", celrules.KEY)
 
 
 def node_for(served: Served, context: WriteContext) -> Node | None:
@@ -55,11 +56,11 @@ def validate(served: Served, obj: Object, old: Object | None, context: WriteCont
     if node is None or (old is not None and _same_or_valid(obj, old, node, served)):
         return []
     keyed = not served.kind.builtin
-    found = structuralschema.validate(obj, node, keyed_lists=keyed)
+    found, sites = structuralschema.examine(obj, node, keyed_lists=keyed)
     if found and old is not None:
-        before = set(structuralschema.validate(old, node, keyed_lists=keyed))
-        return [cause for cause in found if cause not in before]
-    return found
+        before = set(structuralschema.examine(old, node, keyed_lists=keyed)[0])
+        found = [cause for cause in found if cause not in before]
+    return found if found or not sites else celrules.evaluate(sites, obj, old, node)
 
 
 def _same_or_valid(obj: Object, old: Object, node: Node, served: Served) -> bool:
@@ -70,6 +71,9 @@ def _same_or_valid(obj: Object, old: Object, node: Node, served: Served) -> bool
         if value is old.get(name):
             continue
         below = node.property(name)
-        if below is None or structuralschema.validate(value, below, keyed_lists=not served.kind.builtin):
+        if below is None:
+            return False
+        found, sites = structuralschema.examine(value, below, keyed_lists=not served.kind.builtin)
+        if found or sites:  # rules want to know the whole path
             return False
     return True

@@ -24,7 +24,7 @@ PROGRAMS = {"lvm2": "sbin/lvm", "util-linux": "sbin/blkid"}
 LABELLER = ("attr", "usr/bin/setfattr")
 MODULES = (
     "virtio_pci", "virtio_blk", "virtio_scsi", "sd_mod", "ext4", "xfs", "btrfs", "vfat", "nls_cp437", "nls_ascii",
-    "nls_utf8", "nls_iso8859_1", "dm_mod", "dm_snapshot", "dm_thin_pool", "dm_mirror",
+    "dm_mod", "dm_snapshot", "dm_thin_pool", "dm_mirror",
 )  # fmt: skip
 
 

@@ -27,7 +27,12 @@ class Change:
 
 @dataclass(frozen=True, slots=True)
 class Report:
-    """All that one conversion said. `verdict` is converted, unsupported, failed, or "" while it still runs."""
+    """All that one conversion said.
+
+    `verdict` is converted, unsupported, failed, or "" while it still runs; `reason` says in words why a guest is not
+    converted. `interfaces` are the pinned names and their MACs, `addresses` the static addresses ("192.0.2.7/24") that
+    the guest's own configuration gives those: what a boot proof may look for.
+    """
 
     os: str = ""
     version: str = ""
@@ -39,6 +44,7 @@ class Report:
     initramfs: str = ""
     agent: str = ""
     interfaces: dict[str, str] = field(default_factory=dict)
+    addresses: dict[str, list[str]] = field(default_factory=dict)
     changes: tuple[Change, ...] = ()
     warnings: tuple[str, ...] = ()
     verdict: str = ""
@@ -67,6 +73,7 @@ def parse(lines: Iterable[str]) -> Report:
     """The report that these console lines make up so far."""
     values: dict[str, Any] = {}
     interfaces: dict[str, str] = {}
+    addresses: dict[str, list[str]] = {}
     changes: list[Change] = []
     warnings: list[str] = []
     for event in find_events(lines):
@@ -81,13 +88,17 @@ def parse(lines: Iterable[str]) -> Report:
                 values |= {"kernel": text.get("release", ""), "bootloader": text.get("bootloader", "")}
             case "interface":
                 interfaces[text.get("name", "")] = text.get("mac", "")
+            case "address":
+                addresses.setdefault(text.get("name", ""), []).append(text.get("address", ""))
             case "change":
                 changes.append(Change(*(text.get(key, "") for key in ("action", "path", "original", "reason"))))
             case "warning":
                 warnings.append(text.get("message", ""))
             case "verdict":
                 values |= {"verdict": text.get("verdict", ""), "reason": text.get("reason", "")}
-    return Report(**values, interfaces=interfaces, changes=tuple(changes), warnings=tuple(warnings))
+    return Report(
+        **values, interfaces=interfaces, addresses=addresses, changes=tuple(changes), warnings=tuple(warnings)
+    )
 
 
 _OS_FIELDS = ("version", "name", "initramfs", "agent")

@@ -2,8 +2,11 @@
 
 The importer's controller feeds it the console text so far (the log of `guest-console-log`), what the plan promised and
 what the guest agent says if there is one; it returns a verdict with the evidence for each check, fit for the status.
-Texts looked for are those of SeaBIOS, OVMF, GRUB, Linux, systemd, initramfs-tools and dracut, and the line that our
-first-boot service writes (appliance/guest/first-boot).
+Texts looked for are those of SeaBIOS, OVMF, GRUB, Linux, systemd, initramfs-tools and dracut, and the lines that our
+first-boot service writes (appliance/guest/first-boot): every few seconds what the guest is, by its own clock.
+
+What was not seen may still follow from what was: a guest that asks for a login has found its disk. Such a check passes
+with `inferred` set, and its evidence says from what.
 """
 
 import re
@@ -16,7 +19,7 @@ from isthmus.importer.convert import events
 from isthmus.importer.prove import texts
 
 DEADLINE_SECONDS = 300.0
-SETTLE_SECONDS = 45.0
+SETTLE_SECONDS = 30.0  # from the guest's first word: addresses come up while it already speaks
 _CONSOLE_KEPT = 1 << 20
 _EVIDENCE_KEPT = 160
 
@@ -35,12 +38,15 @@ class Plan:
     """What must be found.
 
     `addresses`: interface -> static addresses ("192.0.2.7" or with /prefix); an address by DHCP is not planned, as the
-    isolated network has no server. `virtio` is false for compatibility mode, `kernel` empty when not known.
+    isolated network has no server. `virtio`: every disk that the machine could boot from is on virtio (see
+    proof.boots_from_virtio); false for compatibility mode. `kernel` is empty when not known. `speaks`: the guest was
+    given our first-boot service or has an agent; who has neither is not waited for to say its addresses.
     """
 
     addresses: Mapping[str, Sequence[str]] = field(default_factory=dict)
     kernel: str = ""
     virtio: bool = True
+    speaks: bool = True
 
 
 @dataclass(frozen=True, slots=True)
@@ -54,11 +60,12 @@ class Agent:
 
 @dataclass(frozen=True, slots=True)
 class Check:
-    """One thing looked at: its outcome and the words that it rests on."""
+    """One thing looked at: its outcome and the words that it rests on; `inferred` if those only imply it."""
 
     name: str
     outcome: Outcome
     evidence: str
+    inferred: bool = False
 
 
 @dataclass(frozen=True, slots=True)
@@ -74,27 +81,27 @@ class Verdict:
 def judge(console: str, plan: Plan, seconds: float, agent: Agent | None = None, *, ended: bool = False) -> Verdict:
     """The verdict after `seconds` of booting; final unless its outcome is RUNNING. `ended`: the machine has stopped."""
     text = texts.plain(console[-_CONSOLE_KEPT:])
-    told = _own_words(text)
+    told, settled = _own_words(text)
     agent = agent or Agent()
     checks = (
         _firmware(text),
         _kernel(text, plan, told, agent),
-        _root(text, plan, told),
+        _root(text, plan, told, agent),
         _up(text, told, agent),
-        _addresses(plan, told, agent),
+        _addresses(text, plan, told, agent),
         _units(told),
     )
-    return _conclude(checks, text, seconds, ended=ended)
+    return _conclude(checks, text, seconds, settled=settled, ended=ended)
 
 
-def _conclude(checks: tuple[Check, ...], text: str, seconds: float, *, ended: bool) -> Verdict:
+def _conclude(checks: tuple[Check, ...], text: str, seconds: float, *, settled: bool, ended: bool) -> Verdict:
     up = next(check for check in checks if check.name == "up").outcome is Outcome.PASSED
     refused = next((check for check in checks if check.outcome is Outcome.FAILED), None)
     waiting = [check for check in checks if check.outcome is Outcome.RUNNING]
     fatal = texts.find_failure(text)
     if fatal and not up:
         return Verdict(Outcome.FAILED, checks, fatal.reason, seconds)
-    if refused and (refused.name != "addresses" or seconds >= SETTLE_SECONDS):
+    if refused and (refused.name != "addresses" or settled or ended or seconds >= DEADLINE_SECONDS):
         return Verdict(Outcome.FAILED, checks, f"{refused.name}: {refused.evidence}", seconds)
     if not waiting and not refused:
         return Verdict(Outcome.PASSED, checks, "", seconds)
@@ -106,20 +113,25 @@ def _conclude(checks: tuple[Check, ...], text: str, seconds: float, *, ended: bo
     return Verdict(Outcome.RUNNING, checks, f"waiting for {awaited}", seconds)
 
 
-def _own_words(text: str) -> dict[str, Any]:
-    """The last line of the guest's own first-boot report; empty if there was none."""
-    told: dict[str, Any] = {}
-    for event in events.find_events(text.splitlines()):
-        if event.get("isthmus") == "booted":
-            told = event
-    return told
+def _own_words(text: str) -> tuple[dict[str, Any], bool]:
+    """The last line of the guest's own first-boot report (empty if none), and whether it has spoken long enough."""
+    told = [event for event in events.find_events(text.splitlines()) if event.get("isthmus") == "booted"]
+    if not told:
+        return {}, False
+    first, last = (_number(event.get("seconds")) for event in (told[0], told[-1]))
+    return told[-1], last - first >= SETTLE_SECONDS
+
+
+def _number(value: object) -> float:
+    return float(value) if isinstance(value, int | float) and not isinstance(value, bool) else 0.0
 
 
 def _firmware(text: str) -> Check:
-    """Whatever comes after the firmware shows that it found the disk."""
-    for pattern in (*texts.FIRMWARE, *texts.BOOT_LOADER, *texts.KERNEL, texts.LOGIN):
-        if found := pattern.search(text):
-            return _passed("firmware", found.group(0))
+    """A silent firmware has found the disk if anything of what the disk holds is seen."""
+    if found := _search(texts.FIRMWARE, text):
+        return _passed("firmware", found)
+    if found := _search((*texts.BOOT_LOADER, *texts.KERNEL, texts.LOGIN), text):
+        return _inferred("firmware", found)
     return _waiting("firmware")
 
 
@@ -128,25 +140,30 @@ def _kernel(text: str, plan: Plan, told: dict[str, Any], agent: Agent) -> Check:
     if release:
         same = not plan.kernel or release == plan.kernel
         return _passed("kernel", release) if same else _failed("kernel", f"{release} runs, {plan.kernel} was converted")
-    for pattern in (*texts.KERNEL, texts.LOGIN):
-        if found := pattern.search(text):
-            return _passed("kernel", found.group(0))
+    if found := _search(texts.KERNEL, text):
+        return _passed("kernel", found)
+    if found := _search((texts.LOGIN,), text):
+        return _inferred("kernel", found)
     return _waiting("kernel")
 
 
-def _root(text: str, plan: Plan, told: dict[str, Any]) -> Check:
-    """On virtio by the guest's own words or the kernel's messages; a quiet guest shows it by being up at all."""
+def _root(text: str, plan: Plan, told: dict[str, Any], agent: Agent) -> Check:
+    """On virtio by the guest's own words or the kernel's messages; where all disks are, being up at all implies it."""
     if not plan.virtio:
-        return Check("root", Outcome.SKIPPED, "compatibility mode: the disk is on SATA")
+        return Check("root", Outcome.SKIPPED, "not all disks are on virtio (compatibility mode)")
     if disks := _strings(told.get("disks")):
         evidence = f"{told.get('root', '')} on {', '.join(disks)}"
         return _passed("root", evidence) if all("virtio" in disk for disk in disks) else _failed("root", evidence)
-    for pattern in texts.VIRTIO_ROOT:
-        if found := pattern.search(text):
-            return _passed("root", found.group(0))
-    if found := texts.LOGIN.search(text):
-        return _passed("root", f"up ({found.group(0)!r}) with virtio disks only")
+    if found := _search(texts.VIRTIO_ROOT, text):
+        return _passed("root", found)
+    up = _up(text, told, agent)
+    if up.outcome is Outcome.PASSED:
+        return _inferred("root", f"{up.evidence}; the machine has virtio disks only")
     return _waiting("root")
+
+
+def _search(patterns: Sequence[re.Pattern[str]], text: str) -> str:
+    return next((found.group(0) for pattern in patterns if (found := pattern.search(text))), "")
 
 
 def _up(text: str, told: dict[str, Any], agent: Agent) -> Check:
@@ -160,7 +177,7 @@ def _up(text: str, told: dict[str, Any], agent: Agent) -> Check:
     return _passed("up", found.group(0))
 
 
-def _addresses(plan: Plan, told: dict[str, Any], agent: Agent) -> Check:
+def _addresses(text: str, plan: Plan, told: dict[str, Any], agent: Agent) -> Check:
     if not plan.addresses:
         return Check("addresses", Outcome.SKIPPED, "no static address is planned")
     have = {name: list(addresses) for name, addresses in agent.addresses.items()}
@@ -168,6 +185,10 @@ def _addresses(plan: Plan, told: dict[str, Any], agent: Agent) -> Check:
         name, _, address = pair.partition("=")
         have.setdefault(name, []).append(address)
     if not told and not agent.connected:
+        if not plan.speaks and _up(text, told, agent).outcome is Outcome.PASSED:
+            return Check(
+                "addresses", Outcome.SKIPPED, "nothing in the guest could tell them: no agent, no first-boot service"
+            )
         return _waiting("addresses")
     missing = [
         f"{address} on {name}"
@@ -202,6 +223,10 @@ def _strings(value: object) -> list[str]:
 
 def _passed(name: str, evidence: str) -> Check:
     return Check(name, Outcome.PASSED, _words(evidence))
+
+
+def _inferred(name: str, evidence: str) -> Check:
+    return Check(name, Outcome.PASSED, _words(f"inferred from: {evidence}"), inferred=True)
 
 
 def _failed(name: str, evidence: str) -> Check:

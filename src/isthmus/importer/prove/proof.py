@@ -60,6 +60,15 @@ def proof_vmi(
     }
 
 
+def boots_from_virtio(spec: dict[str, Any]) -> bool:
+    """Whether every disk of the VMI's spec that a system could be on is on virtio: then a guest that is up has drivers.
+
+    CD-ROMs and floppies do not count; a disk without a bus is not known to be on virtio; `scsi` is virtio-scsi.
+    """
+    disks = [disk["disk"] for disk in spec["domain"].get("devices", {}).get("disks", ()) if "disk" in disk]
+    return bool(disks) and all(disk.get("bus") in ("virtio", "scsi") for disk in disks)
+
+
 def _overlay(volume: dict[str, Any]) -> dict[str, Any]:
     """Only disks of the guest are written to, so only they need an overlay."""
     if "persistentVolumeClaim" in volume:

@@ -11,6 +11,8 @@ from pathlib import Path
 
 import pytest
 
+from isthmus.importer.convert import events as report_events
+
 GUEST = Path(__file__).parents[4] / "src/isthmus/importer/appliance/guest"
 CHROOT = shutil.which("chroot", path="/usr/sbin:/usr/bin:/sbin:/bin") or "chroot"
 BUSYBOX = shutil.which("busybox") or "/bin/busybox"
@@ -263,6 +265,53 @@ def test_configured_interfaces_keep_their_names(guest, files, nics, expected):
         link = guest.read(f"etc/systemd/network/10-isthmus-{name}.link")
         assert f"MACAddress={mac}" in link
         assert f"Name={name}" in link
+
+
+STATIC = {
+    "ifupdown": {"etc/network/interfaces": "auto ens192\niface ens192 inet static\n\taddress 192.0.2.1\n"
+                 "\tnetmask 255.255.255.128\niface ens192 inet6 static\n\taddress 2001:db8::1/64\n"
+                 "iface ens224 inet static\n address 192.0.2.99/24\n"},  # not auto: does not come up
+    "keyfile": {"etc/NetworkManager/system-connections/a.nmconnection":
+                "[connection]\ntype=ethernet\ninterface-name=ens192\n[ipv4]\nmethod=manual\n"
+                "address1=192.0.2.1/25,192.0.2.126\ndns=192.0.2.53;\n[ipv6]\naddresses=2001:db8::1/64;\n"},
+    "ifcfg": {"etc/sysconfig/network-scripts/ifcfg-ens192": "DEVICE=ens192\nIPADDR=192.0.2.1\n"
+              "NETMASK=255.255.255.128\nIPV6ADDR=2001:db8::1/64\nGATEWAY=192.0.2.126\nONBOOT=yes\n"},
+    "suse": {"etc/sysconfig/network/ifcfg-ens192": "BOOTPROTO='static'\nIPADDR='192.0.2.1/25'\n"
+             "IPADDR_1='2001:db8::1/64'\nSTARTMODE='auto'\n"},
+    "netplan": {"etc/netplan/01.yaml": "network:\n  ethernets:\n    ens192:\n      addresses:\n"
+                "        - 192.0.2.1/25\n        - \"2001:db8::1/64\"\n      nameservers:\n"
+                "        addresses: [192.0.2.53]\n      routes:\n        - to: default\n          via: 192.0.2.126\n"},
+    "netplan, inline": {"etc/netplan/01.yaml": "network:\n  ethernets:\n    ens192:\n"
+                        "      addresses: [192.0.2.1/25, '2001:db8::1/64']\n"
+                        "      nameservers: {addresses: [192.0.2.53]}\n"},
+    "networkd": {"etc/systemd/network/a.network": "[Match]\nName=ens192\n[Network]\nAddress=192.0.2.1/25\n"
+                 "DNS=192.0.2.53\n[Address]\nAddress=2001:db8::1/64\n[Route]\nGateway=192.0.2.126\n"},
+}  # fmt: skip
+
+
+@pytest.mark.parametrize("files", STATIC.values(), ids=STATIC)
+def test_static_addresses_are_reported_as_configured(guest, files):
+    for name, text in files.items():
+        guest.write(name, text)
+    report = report_events.parse(json.dumps(event) for event in guest.convert(MAC))
+    assert report.addresses == {"ens192": ["192.0.2.1/25", "2001:db8::1/64"]}
+
+
+def test_a_guest_with_uefi_gets_its_boot_loader_where_a_new_firmware_looks(guest):
+    (guest.root / "boot/efi/EFI/other").mkdir(parents=True)
+    for name in ("debian/shimx64.efi", "debian/grubx64.efi", "other/grubx64.efi"):
+        guest.write(f"boot/efi/EFI/{name}", name)
+    guest.convert()
+    assert guest.read("boot/efi/EFI/BOOT/BOOTX64.EFI") == "debian/shimx64.efi"
+    assert guest.read("boot/efi/EFI/BOOT/grubx64.efi") == "debian/grubx64.efi"
+
+
+def test_a_fallback_boot_loader_that_is_there_stays(guest):
+    guest.write("boot/efi/EFI/debian/grubx64.efi", "debian")
+    guest.write("boot/efi/EFI/Boot/bootx64.efi", "there before")
+    guest.convert()
+    assert guest.read("boot/efi/EFI/Boot/bootx64.efi") == "there before"
+    assert not (guest.root / "boot/efi/EFI/BOOT").exists()
 
 
 def test_an_interface_without_a_counterpart_is_warned_of(guest):

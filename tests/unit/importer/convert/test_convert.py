@@ -24,6 +24,8 @@ CONSOLE = """\x1bc[    0.1] Linux version 6.1
 {"isthmus":"os","seconds":1.3,"id":"debian","version":"12","name":"Debian","initramfs":"dracut","agent":"absent"}
 {"isthmus":"kernel","seconds":1.4,"release":"6.1.0","bootloader":"/boot/grub/grub.cfg"}
 {"isthmus":"interface","seconds":1.5,"name":"ens192","mac":"00:50:56:aa:00:01"}
+{"isthmus":"address","seconds":1.5,"name":"ens192","address":"192.0.2.7/24"}
+{"isthmus":"address","seconds":1.5,"name":"ens192","address":"2001:db8::7/64"}
 {"isthmus":"change","seconds":1.6,"action":"edited","path":"/etc/fstab","original":"/o","reason":"UUID"}
 {"isthmus":"warning","seconds":1.7,"message":"look"}
 {"isthmus":"change","seconds":1.8,"act
@@ -37,6 +39,7 @@ def test_a_report_is_read_from_among_console_noise():
     assert report.changes == (events.Change("edited", "/etc/fstab", "/o", "UUID"),)
     assert report.warnings == ("look",)
     assert report.interfaces == {"ens192": "00:50:56:aa:00:01"}
+    assert report.addresses == {"ens192": ["192.0.2.7/24", "2001:db8::7/64"]}
     assert (report.verdict, report.seconds) == ("converted", 2.5)
 
 

@@ -33,12 +33,39 @@ def test_it_runs_until_the_address_is_known():
     assert "addresses" in verdict.reason
 
 
-def test_an_address_that_does_not_come_up_fails_after_the_time_to_settle():
-    text = BOOT + TOLD.replace("ens192=192.168.50.10/24", "enp1s0=10.0.0.1/24")
-    assert judge.judge(text, PLAN, 25).outcome is Outcome.RUNNING
-    verdict = judge.judge(text, PLAN, 60)
+def test_an_address_that_does_not_come_up_fails_when_the_guest_has_spoken_long_enough():
+    wrong = TOLD.replace("ens192=192.168.50.10/24", "enp1s0=10.0.0.1/24")
+    first, last = (wrong.replace('"booted"', f'"booted","seconds":{at}') for at in (200, 200 + judge.SETTLE_SECONDS))
+    assert judge.judge(BOOT + first, PLAN, 250).outcome is Outcome.RUNNING
+    verdict = judge.judge(BOOT + first + last, PLAN, 290)
     assert verdict.outcome is Outcome.FAILED
     assert "192.168.50.10/24 on ens192 missing" in verdict.reason
+
+
+def test_a_slow_boot_takes_nothing_from_the_time_to_settle():
+    early = TOLD.replace('["ens192=192.168.50.10/24"]', "[]").replace('"booted"', '"booted","seconds":180.0')
+    assert judge.judge(BOOT + early, PLAN, 190).outcome is Outcome.RUNNING
+    assert judge.judge(BOOT + early + TOLD, PLAN, 195).outcome is Outcome.PASSED
+
+
+def test_what_was_not_seen_is_called_inferred():
+    verdict = judge.judge("\nlegacy login: ", judge.Plan(), 25)
+    assert verdict.outcome is Outcome.PASSED
+    assert {check.name for check in verdict.checks if check.inferred} == {"firmware", "kernel", "root"}
+    assert all(check.evidence.startswith("inferred from: ") for check in verdict.checks if check.inferred)
+    assert not any(check.inferred for check in judge.judge(BOOT + TOLD, PLAN, 25).checks)
+
+
+def test_a_login_does_not_stand_for_virtio_where_a_disk_is_on_another_bus():
+    checks = {c.name: c for c in judge.judge("\nlegacy login: ", judge.Plan(virtio=False), 25).checks}
+    assert checks["root"].outcome is Outcome.SKIPPED
+
+
+def test_who_has_nothing_to_speak_with_is_not_waited_for():
+    verdict = judge.judge(BOOT, judge.Plan(PLAN.addresses, speaks=False), 25)
+    assert verdict.outcome is Outcome.PASSED
+    assert outcomes(verdict)["addresses"] is Outcome.SKIPPED
+    assert judge.judge("SeaBIOS (version 1)", judge.Plan(PLAN.addresses, speaks=False), 25).outcome is Outcome.RUNNING
 
 
 def test_the_last_word_of_the_guest_counts():
@@ -139,3 +166,17 @@ def test_the_proof_network_has_no_uplink_and_a_device_name_that_fits():
     config = json.loads(proof.proof_network("a-rather-long-name-of-a-proof", "namespace")["spec"]["config"])
     assert len(config["bridge"]) <= 15
     assert (config["isGateway"], config["ipam"]) == (False, {})
+
+
+@pytest.mark.parametrize(
+    ("disks", "expected"),
+    [
+        ([{"disk": {"bus": "virtio"}}, {"cdrom": {"bus": "sata"}}], True),
+        ([{"disk": {"bus": "virtio"}}, {"disk": {"bus": "sata"}}], False),
+        ([{"disk": {"bus": "scsi"}}], True),
+        ([{"disk": {}}], False),
+        ([], False),
+    ],
+)
+def test_only_a_machine_whose_disks_are_all_on_virtio_boots_from_virtio(disks, expected):
+    assert proof.boots_from_virtio({"domain": {"devices": {"disks": disks}}}) is expected

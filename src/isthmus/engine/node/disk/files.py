@@ -51,6 +51,20 @@ def ensure_volume(directory: Path, size: int) -> None:
     ensure_raw(directory / DISK_NAME, size)
 
 
+def disk_size(directory: Path) -> int:
+    """The size of a volume's disk in bytes, which is the volume's: it was made with it."""
+    return (directory / DISK_NAME).stat().st_size
+
+
+def preallocate(path: Path) -> None:
+    """Have all of a disk's blocks allocated, so that it cannot run out of space later."""
+    descriptor = os.open(path, os.O_RDWR | os.O_CLOEXEC)
+    try:
+        os.posix_fallocate(descriptor, 0, os.fstat(descriptor).st_size)
+    finally:
+        os.close(descriptor)
+
+
 def remove_volume(directory: Path, below: Path) -> None:
     """Remove a volume's directory; one that is not directly in `below` is left alone, whatever an object says."""
     if directory.parent.resolve() == below.resolve() and directory.name not in ("", ".", ".."):

@@ -1,9 +1,10 @@
-"""Look at an image before QEMU does. Only images of strangers (container disks) are looked at; all others are raw.
+"""Look at an image before QEMU does. Images of strangers (container disks, imports) are looked at; all others are raw.
 
 A qcow2 header may name other files of this host as backing or data file: such an image is refused, not followed.
 Source: QEMU, docs/interop/qcow2.txt.
 """
 
+import json
 import os
 import stat
 import struct
@@ -11,6 +12,7 @@ from pathlib import Path
 
 from isthmus.engine.node.vm.errors import MachineError
 from isthmus.engine.node.vm.machine import Image
+from isthmus.lib import run
 
 MAGIC = b"QFI\xfb"
 HEADER = struct.Struct(">4sIQIIQIIQQIIQ")
@@ -25,6 +27,14 @@ FOREIGN = {
     b"\x7fELF": "an ELF program",
     b"PK\x03\x04": "a ZIP archive",
 }
+
+CONVERTIBLE = (
+    (0, b"KDMV", "vmdk"),
+    (0, b"vhdxfile", "vhdx"),
+    (0, b"conectix", "vpc"),
+    (64, b"\x7f\x10\xda\xbe", "vdi"),
+)
+VMDK_DESCRIPTOR = b"# Disk DescriptorFile"
 
 
 class ImageRefusedError(MachineError):
@@ -57,6 +67,38 @@ def find_format(header: bytes, name: str) -> str:
         if wrong:
             raise ImageRefusedError(f"{name}: {why}")
     return "qcow2"
+
+
+def find_any_format(header: bytes, name: str) -> str:
+    """As `find_format`, but with the formats that are converted before a machine gets them: qemu-img's name of it.
+
+    Raises ImageRefusedError for what is no image, or lies in several files. `look_into` has the last word.
+    """
+    if header.startswith(VMDK_DESCRIPTOR):
+        raise ImageRefusedError(
+            f"{name} is a VMDK descriptor, whose data lie in other files; give a sparse or stream one"
+        )
+    for offset, magic, kind in CONVERTIBLE:
+        if header[offset : offset + len(magic)] == magic:
+            if kind == "vmdk" and header[12:20] == bytes(8):
+                raise ImageRefusedError(f"{name} is a VMDK whose data lie in other files")
+            return kind
+    return find_format(header, name)
+
+
+async def look_into(path: Path, kind: str) -> int:
+    """The size of the disk in an image. Raises ImageRefusedError if it cannot be read or refers to other files."""
+    try:
+        done = await run.run(["qemu-img", "info", "-f", kind, "--output=json", path], timeout=60)
+    except run.CommandError as error:
+        raise ImageRefusedError(f"qemu-img cannot read the image as {kind}: {error}") from error
+    told = json.loads(done.stdout)
+    extents = ((told.get("format-specific") or {}).get("data") or {}).get("extents") or []
+    foreign = [e["filename"] for e in extents if Path(e["filename"]).name != path.name]
+    foreign += [told[key] for key in ("backing-filename", "data-file") if told.get(key)]
+    if foreign:
+        raise ImageRefusedError(f"the image refers to another file ({foreign[0]}), which is not followed")
+    return int(told["virtual-size"])
 
 
 def supports_direct(path: Path) -> bool:

@@ -10,9 +10,17 @@ import os
 import runpy
 import sys
 import traceback
+from collections.abc import Sequence
 from pathlib import Path
 
 PROGRAM = "isthmus.importer.worker"
+DATA_VOLUME_PROGRAM = "isthmus.engine.node.datavolume"
+DATA_VOLUME_VERBS = frozenset({"import-http", "import-registry", "clone"})
+
+
+def find_program(arguments: Sequence[str]) -> str:
+    """The importer's worker; what fills DataVolumes is ours, for on a cluster it is CDI's."""
+    return DATA_VOLUME_PROGRAM if DATA_VOLUME_VERBS & set(arguments[:1]) else PROGRAM
 
 
 def write_exit(path: Path, code: int) -> None:
@@ -33,10 +41,11 @@ def exit_code(error: SystemExit) -> int:
 def main() -> None:
     """Run the program in this process."""
     record, arguments = Path(sys.argv[1]), sys.argv[2:]
-    sys.argv = [PROGRAM, *arguments]
+    program = find_program(arguments)
+    sys.argv = [program, *arguments]
     code = 0
     try:
-        runpy.run_module(PROGRAM, run_name="__main__", alter_sys=True)
+        runpy.run_module(program, run_name="__main__", alter_sys=True)
     except SystemExit as error:
         code = exit_code(error)
     except BaseException:  # noqa: BLE001 (the traceback is the pod's log, the code its end)

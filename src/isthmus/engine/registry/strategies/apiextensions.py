@@ -6,7 +6,7 @@ from isthmus.engine.registry.strategies import immutable
 from isthmus.engine.registry.strategy import Strategy, register
 from isthmus.engine.registry.write import WriteContext
 from isthmus.lib import clock
-from isthmus.machinery import structuralschema
+from isthmus.machinery import celrules, structuralschema
 from isthmus.machinery.errors import Cause
 
 Object = dict[str, Any]
@@ -46,7 +46,7 @@ def _status(crd: Object, before: Object) -> Object:
     }
 
 
-def _validate(new: Object, old: Object | None, _context: WriteContext) -> list[Cause]:
+def _validate(new: Object, old: Object | None, context: WriteContext) -> list[Cause]:
     spec, causes = new["spec"], immutable.changed(FIXED, new, old) if old is not None else []
     wanted = f"{spec['names'].get('plural', '')}.{spec.get('group', '')}"
     if new["metadata"]["name"] != wanted:
@@ -64,7 +64,8 @@ def _validate(new: Object, old: Object | None, _context: WriteContext) -> list[C
         if schema is None:
             causes.append(Cause(path, "Required value: schemas are required", "FieldValueRequired"))
         else:
-            causes += structuralschema.check_structural(schema, path)
+            wrong = structuralschema.check_structural(schema, path)
+            causes += wrong or ([] if context.internal else celrules.check(schema, path))
     return causes
 
 

@@ -1,6 +1,6 @@
 """VirtualMachines, their instances and migrations: what KubeVirt's webhooks complete and refuse, in process.
 
-Sources: virt-api's mutating and validating webhooks of KubeVirt 1.9. That the spec of a backup is fixed is in its schema.
+Sources: virt-api's mutating and validating webhooks of KubeVirt 1.9. That a backup's spec is fixed says its schema.
 What needs other objects (instance types, the VMI of a migration) is an admission plugin: `kubevirtadmission`.
 """
 

@@ -129,7 +129,7 @@ def _fields(interface: Object, network: Mapping[str, Any], where: str, index: in
     field, name = f"{where}[{index}]", interface.get("name", "")
     if not _is_name(name):
         message = (
-            "Network interface name can only contain alphabetical characters, numbers, dashes (-) or underscores (_)"  # noqa: E501
+            "Network interface name can only contain alphabetical characters, numbers, dashes (-) or underscores (_)"
         )
         found.append(Cause(f"{field}.name", message))
     if (model := interface.get("model")) and model not in MODELS:

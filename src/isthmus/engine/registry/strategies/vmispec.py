@@ -2,7 +2,7 @@
 
 Rules, fields and messages are virt-api's of KubeVirt 1.9 (pkg/virt-api/webhooks/validating-webhook/admitters), because
 people and tools search for them. A rule is a function from (the value of a field, the whole spec, its path, what was
-found so far) and a row of SPEC, DOMAIN or DEVICES under the field that it is about: a spec costs the fields that it has.
+found so far) and a row of SPEC, DOMAIN or DEVICES under the field that it is about: a spec costs what it has.
 The schema has checked the types; defaults (a disk for each volume, the pod network) are filled in later and are not
 missed here. What KubeVirt makes dependent on a feature gate is accepted. Storage: `vmistorage`; networks: `vminetwork`.
 Called by `kubevirt` and `kubevirtadmission`.
@@ -89,7 +89,7 @@ def _start_strategy(strategy: str, spec: Object, path: str, found: Found) -> Non
         found.append(Cause(field, f"{field} is set with an unrecognized option: {strategy}"))
     elif spec.get("livenessProbe") is not None:
         message = (
-            f"either {field} or {path}.livenessProbe should be provided.Pausing VMI with LivenessProbe is not supported"  # noqa: E501
+            f"either {field} or {path}.livenessProbe should be provided.Pausing VMI with LivenessProbe is not supported"
         )
         found.append(Cause(field, message))
 

@@ -78,7 +78,7 @@ def _cloud_init(source: Object, where: str, found: Found) -> None:
     }
     total = 0
     for kind, (plain, encoded, secret, title, advice) in given.items():
-        size, count = 0, bool((source.get(secret) or {}).get("name"))
+        size, count = 0, int(bool((source.get(secret) or {}).get("name")))
         if text := source.get(encoded):
             count += 1
             size = _decoded_size(text, where, encoded, found)

@@ -13,6 +13,7 @@ umask 022
 . $OURS/drivers.sh
 . $OURS/names.sh
 . $OURS/services.sh
+. $OURS/efi.sh
 . $OURS/firstboot.sh
 
 find_os
@@ -24,6 +25,7 @@ pin_interfaces
 add_drivers
 rename_disks
 quiet_vmware
+add_fallback_loader
 arrange_first_boot
 label_files
 exit 0

@@ -48,6 +48,7 @@ label_files() { # with SELinux the new files need their labels, or systemd may n
 		/etc/systemd/system/*) label=systemd_unit_file_t ;;
 		/etc/udev/*) label=udev_rules_t ;;
 		/etc/*) label=etc_t ;;
+		/boot/efi/* | /efi/*) continue ;; # FAT has no labels
 		/boot/*) label=boot_t ;;
 		*) label=var_lib_t ;;
 		esac

@@ -8,7 +8,7 @@ mount_root() {
 	mount -t $TYPE -o $options $ROOT /guest || die "the root filesystem cannot be mounted"
 	[ -f /guest/etc/fstab ] && [ ! -L /guest/etc/fstab ] || return 0
 	tr '\t' ' ' </guest/etc/fstab >/run/fstab
-	for place in /usr /var /boot /boot/efi; do
+	for place in /usr /var /boot /boot/efi /efi; do
 		while read -r spec where type options _; do
 			[ "$where" = $place ] && mount_one "$spec" $place "$options"
 		done </run/fstab
@@ -20,14 +20,23 @@ mount_one() { # SPEC PLACE OPTIONS ; only onto a real directory, each of whose p
 	[ -n "$device" ] || { warn "$2 ($1) is on no disk here"; return; }
 	is_directory /guest/${2#/} && is_directory "/guest/$(dirname "${2#/}")" || return
 	type=$(awk -v d="$device" '$1 == d {print $2; exit}' /run/devices)
+	more=
 	case $type in
 	ext2 | ext3) type=ext4 ;;
 	ext4) ;;
-	xfs | btrfs | vfat) load_modules $type ;;
+	xfs | btrfs) load_modules $type ;;
+	vfat) # the kernel would ask a modprobe for the character sets, which is not here
+		load_modules vfat nls_cp437 nls_ascii
+		more=,codepage=437,iocharset=ascii
+		;;
 	*) return ;;
 	esac
 	subvolume=$(printf %s "$3" | tr , '\n' | grep '^subvol=' | head -1)
-	mount -t $type -o $SAFE${subvolume:+,$subvolume} "$device" "/guest$2" || die "$2 cannot be mounted"
+	mount -t $type -o $SAFE$more${subvolume:+,$subvolume} "$device" "/guest$2" && return
+	case $2 in
+	*/efi) warn "$2 cannot be mounted: its boot loader is left as it is" ;;
+	*) die "$2 cannot be mounted" ;;
+	esac
 }
 
 resolve() { # the device that an fstab spec names, or nothing
