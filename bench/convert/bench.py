@@ -88,7 +88,8 @@ def described(proof: conversion.Proof) -> str:
 def table(rows: list[Row]) -> str:
     lines = [f"{'guest':<10} {'converter':<10} {'best s':>8} {'median s':>9}  boots on virtio"]
     lines += [
-        f"{row.guest:<10} {row.converter:<10} {min(row.seconds):>8.2f} {statistics.median(row.seconds):>9.2f}  {row.boots}"
+        f"{row.guest:<10} {row.converter:<10} {min(row.seconds):>8.2f} {statistics.median(row.seconds):>9.2f}  "
+        + row.boots
         for row in rows
     ]
     for ours, theirs in zip(rows[::2], rows[1::2], strict=True):

@@ -135,7 +135,7 @@ class Platform:
     def ready_node(self) -> bool:
         with contextlib.suppress(OSError, ApiError, http.client.HTTPException):
             node = self.get("node", self.node)
-            conditions = node["status"].get("conditions") or []
+            conditions = (node.get("status") or {}).get("conditions") or []
             return any(c["type"] == "Ready" and c["status"] == "True" for c in conditions)
         return False
 

@@ -121,7 +121,9 @@ def test_a_strategy_that_starts_once_waits_for_its_disk_and_then_does(platform, 
     assert "runStrategy" not in waiting["status"]
     made("pvc", "later")
     annotations = {"cdi.kubevirt.io/storage.bind.immediate.requested": ""}
-    platform.create(manifests.data_volume("later", {"blank": {}}) | {"metadata": {"name": "later", "annotations": annotations}})
+    platform.create(
+        manifests.data_volume("later", {"blank": {}}) | {"metadata": {"name": "later", "annotations": annotations}}
+    )
     made("dv", "later")
     assert platform.wait_status("rof", "Running", 60)["status"]["runStrategy"] == "RerunOnFailure"
 
@@ -193,7 +195,9 @@ def test_changes_of_the_template_reach_a_running_guest_or_ask_for_a_restart(plat
     wait_for(lambda: has(platform, "vm", "edit", "RestartRequired"))
     before = platform.get("vmi", "edit")["metadata"]["uid"]
     act(platform, "edit", "restart")
-    wait_for(lambda: (v := platform.find("vmi", "edit")) and v["metadata"]["uid"] != before and generation() == last, 60)
+    wait_for(
+        lambda: (v := platform.find("vmi", "edit")) and v["metadata"]["uid"] != before and generation() == last, 60
+    )
     platform.wait_status("edit", "Running")
     assert not has(platform, "vm", "edit", "RestartRequired")
     vmi, uid = platform.get("vmi", "edit"), platform.get("vm", "edit")["metadata"]["uid"]
@@ -272,7 +276,9 @@ def test_the_disk_of_a_vm_is_its_own_and_is_adopted_when_its_data_volume_was_del
     assert volume["metadata"]["ownerReferences"][0]["uid"] == uid
     claim = platform.get("pvc", "disk-data")["metadata"]["uid"]
     platform.kubectl("delete", "dv", "disk-data", "--cascade=orphan")
-    adopted = wait_for(lambda: (d := platform.find("dv", "disk-data")) and d["metadata"]["uid"] != volume["metadata"]["uid"] and d)
+    adopted = wait_for(
+        lambda: (d := platform.find("dv", "disk-data")) and d["metadata"]["uid"] != volume["metadata"]["uid"] and d
+    )
     assert platform.wait_phase("dv", "disk-data", "Succeeded")["metadata"]["uid"] == adopted["metadata"]["uid"]
     assert platform.get("pvc", "disk-data")["metadata"]["uid"] == claim
     platform.delete("vm", "disk")
@@ -329,7 +335,9 @@ def test_a_pool_names_scales_updates_and_goes_with_its_vms(platform, made):
 
     changed = copy.deepcopy(template)
     changed["spec"]["template"]["spec"]["domain"]["cpu"] = {"cores": 2}
-    platform.kubectl("patch", "vmpool", "pool", "--type=merge", "-p", json.dumps({"spec": {"virtualMachineTemplate": changed}}))
+    platform.kubectl(
+        "patch", "vmpool", "pool", "--type=merge", "-p", json.dumps({"spec": {"virtualMachineTemplate": changed}})
+    )
 
     def updated():
         found = [platform.find("vmi", name) for name in ("pool-0", "pool-1")]
@@ -350,7 +358,9 @@ def test_a_pool_names_scales_updates_and_goes_with_its_vms(platform, made):
 def requests(platform):
     """How many requests the API server has answered that are not this test's own look at it."""
     text = platform.request("GET", "/metrics").decode()
-    counted = [line for line in text.splitlines() if line.startswith("apiserver_request_total{") and 'resource=""' not in line]
+    counted = [
+        line for line in text.splitlines() if line.startswith("apiserver_request_total{") and 'resource=""' not in line
+    ]
     return sum(float(line.rpartition(" ")[2]) for line in counted)
 
 

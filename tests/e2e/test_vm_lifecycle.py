@@ -4,7 +4,9 @@ One VM does nearly all of it, in the order of a person's day; the tests that cha
 """
 
 import json
+import os
 import re
+import signal
 import time
 
 import pytest
@@ -287,11 +289,7 @@ def test_rerun_on_failure_leaves_a_guest_down_that_ended_well_and_starts_one_aga
     short("rerun", "RerunOnFailure")
     first = wait_vmi_running(platform, "rerun")["metadata"]["uid"]
     time.sleep(1)
-    pid = platform.qemu(first)
-    import os
-    import signal
-
-    os.kill(pid, signal.SIGKILL)
+    os.kill(platform.qemu(first), signal.SIGKILL)
     second = wait_vmi_running(platform, "rerun", first)["metadata"]["uid"]
     console = virtctl.console("rerun").login()
     console.send("poweroff\n")
@@ -329,14 +327,12 @@ def test_once_runs_once(platform, virtctl, short):
 
 def test_a_machine_that_qemu_refuses_backs_off_and_says_why(platform, short):
     short("refused", "Always", domain={"memory": {"guest": "128Mi"}, "cpu": {"model": "NoSuchCPU", "cores": 1}})
-    vm = wait_for(
-        lambda: (
-            (v := platform.get("vm", "refused"))["status"].get("startFailure", {}).get("consecutiveFailCount", 0) > 0
-            and v
-        ),
-        40,
-        why=lambda: platform.describe("vm", "refused"),
-    )
+
+    def failed():
+        found = platform.get("vm", "refused")
+        return found if (found.get("status") or {}).get("startFailure", {}).get("consecutiveFailCount") else None
+
+    vm = wait_for(failed, 40, why=lambda: platform.describe("vm", "refused"))
     assert vm["status"]["startFailure"]["retryAfterTimestamp"]
     platform.wait_status("refused", "CrashLoopBackOff", 20)
     messages = json.dumps([e["message"] for e in platform.list("event")])

@@ -1,7 +1,8 @@
 """Guests of one boot sector: they run a second after QEMU starts, and cost next to nothing while they do.
 
-`IDLE` halts its CPU for ever (and hears no ACPI button). `DONE` powers the machine off by itself after three seconds, as
-a guest does whose work is done. For tests of what is around a guest; what is inside one is tiny's and legacy's matter.
+`IDLE` halts its CPU for ever (and hears no ACPI button). `DONE` powers the machine off by itself after three seconds,
+as a guest does whose work is done. For tests of what is around a guest; tiny and legacy
+have something inside.
 """
 
 import tempfile

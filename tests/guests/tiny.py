@@ -67,7 +67,11 @@ async def build(*, agent: bool = True) -> Guest:
             draft.mkdir()
             async with packages.unpacked(sorted(names)) as root:
                 await _write(root, draft, agent=agent)
-            draft.rename(place)
+            try:
+                draft.rename(place)
+            except OSError:
+                if not place.exists():  # another build of it was quicker
+                    raise
     return Guest(place / "vmlinuz", place / "initrd", place / "disk.raw", place / "containerdisk.tar")
 
 

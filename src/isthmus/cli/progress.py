@@ -6,7 +6,8 @@ import time
 from dataclasses import dataclass, field
 
 SPINNER = "|/-\\"
-BAR = 20
+BAR = 16
+EVERY = 0.1  # seconds between two looks of the line
 UNITS = ((1e12, "TB"), (1e9, "GB"), (1e6, "MB"), (1e3, "kB"))
 
 
@@ -30,10 +31,13 @@ def duration(seconds: float) -> str:
 
 
 def describe(done: float, total: float, rate: float, left: float | None) -> str:
-    """`[########------------]  42%  120 MB of 300 MB  85 MB/s  2 s left`, as far as it is known."""
+    """`[######----------]  42%  120 of 300 MB  85 MB/s  2 s left`, as far as it is known."""
     share = min(1.0, done / total) if total else 0.0
     filled = int(share * BAR)
-    parts = [f"[{'#' * filled}{'-' * (BAR - filled)}] {int(share * 100):3d}%", f"{size(done)} of {size(total)}"]
+    have, whole = size(done), size(total)
+    if have.split()[1] == whole.split()[1]:
+        have = have.split()[0]
+    parts = [f"[{'#' * filled}{'-' * (BAR - filled)}] {int(share * 100):3d}%", f"{have} of {whole}"]
     if rate:
         parts.append(f"{size(rate)}/s")
     if left is not None and share < 1:
@@ -64,10 +68,12 @@ class Line:
 
     def __init__(self) -> None:
         self._live = sys.stderr.isatty()
+        self._shown = 0.0
 
     def show(self, text: str) -> None:
-        """The line as it is now."""
-        if self._live:
+        """The line as it is now; what comes too soon after the last is left out."""
+        if self._live and time.monotonic() - self._shown >= EVERY:
+            self._shown = time.monotonic()
             turn = SPINNER[int(time.monotonic() * 4) % len(SPINNER)]
             width = shutil.get_terminal_size().columns - 1
             sys.stderr.write(f"\r\033[K{f'{turn} {text}'[:width]}")

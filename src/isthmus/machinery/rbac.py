@@ -141,7 +141,7 @@ def compact(rules: Iterable[Rule]) -> list[Rule]:
             out.append(rule)
             continue
         names = tuple(rule.get("resourceNames") or ())
-        key = (groups[0], resources[0], names)
+        key = (*groups, *resources, *names)
         if (verbs := simple.get(key)) is None:
             verbs = simple[key] = []
             merged = {"apiGroups": list(groups), "resources": list(resources), "verbs": verbs}

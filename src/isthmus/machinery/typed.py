@@ -64,10 +64,8 @@ def _everything_in(value: Object, node: Node | None) -> FieldSet:
     out: FieldSet = {}
     for name, below in value.items():
         kind = type(below)
-        if kind is dict:
+        if below and (kind is dict or (kind is list and node is not None)):
             out["f:" + name] = everything(below, node.property(name) if node is not None else None)
-        elif kind is list and node is not None:
-            out["f:" + name] = everything(below, node.property(name))
         else:
             out["f:" + name] = {}
     return out

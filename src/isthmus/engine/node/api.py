@@ -261,11 +261,15 @@ class Api:
             raise errors.bad_request(problem)
         return web.Response()
 
-    async def _place(self, namespace: str, name: str, path: Path, size: int) -> str:
+    def _is_verbatim(self, namespace: str, claim: str) -> bool:
+        found = self._cached.get(resources.PVCS, namespace, claim) or {"metadata": {}}
+        return (found["metadata"].get("annotations") or {}).get(VERBATIM) == "true"
+
+    async def _place(self, namespace: str, name: str, path: Path, size: int, *, verbatim: bool) -> str:
         """Convert what was uploaded; gives what is wrong with it. The claim takes another upload then."""
         problem, annotations = "", UPLOADED
         try:
-            await ingest.put_in_place(path, size)
+            await ingest.put_in_place(path, size, verbatim=verbatim)
         except (probe.ImageRefusedError, run.CommandError) as error:
             problem = str(error)
             annotations = {f"{CONDITION}.message": problem, f"{CONDITION}.reason": "Error"}

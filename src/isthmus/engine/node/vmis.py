@@ -241,6 +241,7 @@ class VmiReconciler:
         for note in self._machines.record(uid).get("notes") or ():
             await self._cached.recorder.normal(vmi, "Adapted", note)
         await self._write_status(vmi, pod, running)
+        await self._cached.recorder.normal(vmi, "Created", "VirtualMachineInstance defined.")
         await self._cached.recorder.normal(vmi, "Started", "VirtualMachineInstance started.")
         return None
 

@@ -1,14 +1,16 @@
 """Makes CustomResourceDefinitions served kinds: follows their rows, adds and removes kinds, empties a kind that goes.
 
-A CRD is Established as soon as it is stored: its conditions are written with it (see the strategy), and the kind is
-served before the create is answered.
+A CRD whose names are free is Established as soon as it is stored: its conditions are written with it (see the strategy
+and `customresourcenames`), and the kind is served before the create is answered.
 """
 
 import asyncio
+import contextlib
 import logging
-from collections.abc import Sequence
+from collections.abc import Coroutine, Sequence
 from typing import Any
 
+from isthmus.engine.registry import customresourcenames
 from isthmus.engine.registry.registry import Registry
 from isthmus.engine.registry.storage import Storage
 from isthmus.engine.registry.write import WriteContext
@@ -45,13 +47,31 @@ class CustomResources:
                 continue  # KubeVirt's and our own CRDs may be applied over the built-in kinds: ours serve
             if row.change is Change.DELETED:
                 self._registry.remove(name)
+                self._store.hub.end(name)
+                self._spawn(self._ask_again(crd["spec"]["group"]))
                 continue
-            if row.previous is None or row.previous.decode().get("spec") != crd["spec"]:
+            before = row.previous.decode() if row.previous is not None else {}
+            served = customresourcenames.is_established(crd)
+            if served and (before.get("spec") != crd["spec"] or not customresourcenames.is_established(before)):
                 self._registry.add(catalogue.kind_from_crd(crd))
             if "deletionTimestamp" in crd["metadata"] and CLEANUP in crd["metadata"].get("finalizers", []):
-                task = asyncio.get_running_loop().create_task(self._empty(name))
-                self._tasks.add(task)
-                task.add_done_callback(self._tasks.discard)
+                self._spawn(self._empty(name))
+
+    def _spawn(self, work: Coroutine[Any, Any, None]) -> None:
+        task = asyncio.get_running_loop().create_task(work)
+        self._tasks.add(task)
+        task.add_done_callback(self._tasks.discard)
+
+    async def _ask_again(self, group: str) -> None:
+        """A definition of `group` is gone: its names are free for those that wanted them too."""
+        crds = self._registry.by_resource(CRDS)
+        assert crds
+        context = WriteContext("system:apiserver", ("system:masters",), manager="apiserver")
+        for row in self._store.table(CRDS).list(None):
+            crd = row.decode()
+            if crd["spec"]["group"] == group and not customresourcenames.is_established(crd):
+                with contextlib.suppress(errors.StatusError):
+                    await self._storage.modify(crds, row.key, lambda crd: crd, context)
 
     async def _empty(self, name: str) -> None:
         """Delete every object of a kind that goes, then let the CRD go."""

@@ -2,7 +2,7 @@
 
 from typing import Any
 
-from isthmus.engine.registry import importadmission, kubevirtadmission
+from isthmus.engine.registry import customresourcenames, importadmission, kubevirtadmission
 from isthmus.engine.registry.admission import Lookup, Plugin
 from isthmus.engine.registry.registry import Served
 from isthmus.engine.registry.strategies import services
@@ -98,6 +98,7 @@ PLUGINS = (
     Plugin("ServiceAddresses", frozenset({"services"}), validate=_service_addresses),
     Plugin("Priority", frozenset({"pods"}), mutate=_pod_priority),
     Plugin("DefaultStorageClass", frozenset({"persistentvolumeclaims"}), mutate=_default_storage_class),
+    *customresourcenames.PLUGINS,
     *kubevirtadmission.PLUGINS,
     *importadmission.PLUGINS,
 )

@@ -2,7 +2,6 @@
 
 import argparse
 import asyncio
-import gc
 import logging
 import os
 import signal
@@ -19,7 +18,7 @@ from isthmus.engine.registry.admission import Admission
 from isthmus.engine.registry.customresources import CustomResources
 from isthmus.engine.registry.registry import Registry
 from isthmus.engine.registry.storage import Storage
-from isthmus.engine.server import bootstrap
+from isthmus.engine.server import bootstrap, memory
 from isthmus.engine.server.app import App
 from isthmus.engine.server.context import Server
 from isthmus.engine.server.protocol import Connection, sweep
@@ -74,26 +73,17 @@ async def serve(home: Home, address: str, port: int) -> None:
         lambda: Connection(app, connections), address, port, ssl=tls_context(home, address), backlog=BACKLOG
     )
     server.store.start()
-    sweeper = asyncio.create_task(sweep(connections))
-    _settle_memory()
+    chores = [asyncio.create_task(work) for work in (sweep(connections), memory.trim_forever())]
+    memory.settle()
     server.ready = True
     log.info("serving on https://%s:%d, revision %d", address, port, server.store.revision)
     await stopping.wait()
     server.ready = False
-    sweeper.cancel()
+    for chore in chores:
+        chore.cancel()
     listener.close()
     await _finish(connections)
     await server.store.close()
-
-
-def _settle_memory() -> None:
-    """What the start has made stays for good: the collector need not look at it again, nor at every 700 objects.
-
-    Requests make no cycles to speak of, so a full collection is rare and short.
-    """
-    gc.collect()
-    gc.freeze()
-    gc.set_threshold(50_000, 20, 50)
 
 
 async def _finish(connections: set[Connection]) -> None:

@@ -33,7 +33,13 @@ class Representation(Protocol):
 
 def _list(kind: str, api_version: str, metadata: Object, items: Sequence[bytes]) -> bytes:
     head = f'{{"kind":"{kind}","apiVersion":"{api_version}","metadata":'.encode()
-    return b'%b%b,"items":[%b]}' % (head, orjson.dumps(metadata), b",".join(items))
+    start = b'%b%b,"items":[' % (head, orjson.dumps(metadata))
+    if not items:
+        return start + b"]}"
+    # One join: a list of megabytes is put together once.
+    return b",".join(
+        [start + items[0], *items[1:-1], items[-1] + b"]}"] if len(items) > 1 else [start + items[0] + b"]}"]
+    )
 
 
 class Json:

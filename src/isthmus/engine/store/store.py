@@ -16,7 +16,7 @@ from collections.abc import Iterator
 from concurrent.futures import ThreadPoolExecutor
 from pathlib import Path
 
-from isthmus.engine.store.hub import Hub, Sink
+from isthmus.engine.store.hub import Dropped, Hub, Sink
 from isthmus.engine.store.row import Change, Key, Row
 from isthmus.engine.store.sqlite import Log
 from isthmus.engine.store.table import Table
@@ -127,9 +127,9 @@ class Store:
             raise CompactedError
         return rows
 
-    def subscribe(self, resource: str, sink: Sink) -> int:
-        """Call `sink` with every commit's rows after the revision that this returns."""
-        self.hub.subscribe(resource, sink)
+    def subscribe(self, resource: str, sink: Sink, dropped: Dropped | None = None) -> int:
+        """Call `sink` with every commit's rows after the revision that this returns; `dropped`: see Hub."""
+        self.hub.subscribe(resource, sink, dropped)
         return self.revision
 
     # -- writing ------------------------------------------------------------------------------------------------------

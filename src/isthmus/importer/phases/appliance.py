@@ -21,7 +21,7 @@ async def attempt(work: Import) -> Attempt | None:
     running = await work.ensure(resources.VMIS, vmi.conversion_vmi(name, work.namespace, claims, plan.plan(nics)))
     phase = (running.get("status") or {}).get("phase")
     if phase not in ("Succeeded", "Failed"):
-        launcher.check(running)
+        await launcher.check(work, running)
         return None
     console = await launcher.console(work, running)
     outcome = judge(events.parse(console.splitlines()), texts.plain(console))
@@ -47,6 +47,7 @@ def find_facts(report: events.Report, log: str) -> Object:
     return {
         "os": report.name or f"{report.os} {report.version}".strip(),
         "kernel": report.kernel,
+        "addresses": {name: list(addresses) for name, addresses in report.addresses.items() if name},
         "devices": "virtio",
         "seconds": report.seconds,
         "changes": changes,

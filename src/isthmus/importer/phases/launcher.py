@@ -7,7 +7,8 @@ from isthmus.importer.phases.phase import Import, ImportFailedError
 
 Object = dict[str, Any]
 CONSOLE_LOG = "guest-console-log"
-HOPELESS = ("ErrImagePull", "ImagePullBackOff", "FailedPvcNotFound", "Unschedulable")
+# Seconds for what may come right by itself: an image is loaded, a claim is bound, other machines make room.
+PATIENCE = {"ErrImagePull": 300, "ImagePullBackOff": 300, "FailedPvcNotFound": 300, "Unschedulable": 900}
 
 
 async def console(work: Import, vmi: Object, *, tail: int = 0) -> str:
@@ -20,11 +21,13 @@ async def console(work: Import, vmi: Object, *, tail: int = 0) -> str:
     return await work.log(newest["metadata"]["name"], CONSOLE_LOG, tail=tail)
 
 
-def check(vmi: Object) -> None:
-    """Raise ImportFailedError if the VMI will never start, with the reason that its conditions give."""
+async def check(work: Import, vmi: Object) -> None:
+    """Tell why the VMI does not start yet, by its conditions; raise ImportFailedError if that has lasted too long."""
     for condition in (vmi.get("status") or {}).get("conditions") or []:
-        if condition.get("status") == "False" and condition.get("reason") in HOPELESS:
-            name = vmi["metadata"]["name"]
-            raise ImportFailedError(
-                f"the helper VM {name} cannot start: {condition.get('message') or condition['reason']}"
-            )
+        reason = condition.get("reason")
+        if condition.get("status") != "False" or reason not in PATIENCE:
+            continue
+        name, why = vmi["metadata"]["name"], condition.get("message") or reason
+        if work.seconds_in_phase() > PATIENCE[reason]:
+            raise ImportFailedError(f"the helper VM {name} cannot start: {why}")
+        await work.tell(f"The helper VM {name} waits: {why}")

@@ -35,11 +35,11 @@ async def step(work: Import) -> Next:
     vmi = await _ensure_running(work, name)
     phase = str((vmi.get("status") or {}).get("phase") or "")
     if phase not in ("Running", "Succeeded", "Failed"):
-        launcher.check(vmi)
+        await launcher.check(work, vmi)
         return Next.STAY
     console = await launcher.console(work, vmi)
     verdict = judge.judge(
-        console, find_plan(work), seconds_running(vmi, work), find_agent(vmi), ended=phase != "Running"
+        console, find_plan(work, vmi), seconds_running(vmi, work), find_agent(vmi), ended=phase != "Running"
     )
     if verdict.outcome is Outcome.RUNNING:
         await work.tell(f"Booting on an isolated network: {verdict.reason}")
@@ -66,14 +66,20 @@ async def _ensure_running(work: Import, name: str) -> Object:
     return await work.ensure(resources.VMIS, proof.proof_vmi(name, work.namespace, spec, name))
 
 
-def find_plan(work: Import) -> judge.Plan:
+def find_plan(work: Import, vmi: Object) -> judge.Plan:
     """What must be found, by what the conversion reported."""
     conversion = work.status.get("conversion") or {}
     return judge.Plan(
         addresses=conversion.get("addresses") or {},
         kernel=str(conversion.get("kernel") or ""),
-        virtio=creating.disk_bus(work) == "virtio",
+        virtio=proof.boots_from_virtio(vmi["spec"]),
+        speaks=_is_taught(work),
     )
+
+
+def _is_taught(work: Import) -> bool:
+    """Whether our converter has left its first-boot service in the guest."""
+    return bool((work.status.get("conversion") or {}).get("converter") == Converter.ISTHMUS.value)
 
 
 def find_agent(vmi: Object) -> judge.Agent:
@@ -102,9 +108,8 @@ def name_verdict(work: Import, verdict: Verdict, console: str, *, alive: bool) -
     if verdict.outcome is not Outcome.FAILED:
         return "Passed"
     refuted = any(check.outcome is Outcome.FAILED for check in verdict.checks)
-    taught = (work.status.get("conversion") or {}).get("converter") == Converter.ISTHMUS.value
     silent = alive and not refuted and not texts.find_failure(texts.plain(console))
-    return INCONCLUSIVE if silent and not taught else "Failed"
+    return INCONCLUSIVE if silent and not _is_taught(work) else "Failed"
 
 
 async def _keep_screenshot(work: Import, name: str) -> str:

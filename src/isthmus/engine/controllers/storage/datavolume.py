@@ -78,6 +78,8 @@ class DataVolumeController:
     async def _adopt(self, volume: Object, claim: Object) -> float | None:
         """A claim of that name is somebody else's, unless it was given to us."""
         if datavolumestatus.is_adopted(volume, claim):
+            if owners.controller_of(claim) is None:
+                await self._own(volume, claim)
             blank = Source("blank", {})
             await self._write(View(volume, blank, claim))
             return None
@@ -85,6 +87,13 @@ class DataVolumeController:
         await self._write(View(volume, claim=None, problem=("ErrClaimNotValid", message)))
         await self.cluster.recorder.warning(volume, "ErrClaimNotValid", message)
         return WAIT_SECONDS
+
+    async def _own(self, volume: Object, claim: Object) -> None:
+        """The claim goes with the DataVolume from now on."""
+        metadata = claim["metadata"]
+        references = [*(metadata.get("ownerReferences") or []), owners.reference(volume)]
+        guarded = {"resourceVersion": metadata["resourceVersion"], "ownerReferences": references}
+        await self.cluster.patch(PVCS, claim, {"metadata": guarded})
 
     async def _fill(self, volume: Object, source: Source, claim: Object | None) -> float | None:
         origin = self._origin(source)

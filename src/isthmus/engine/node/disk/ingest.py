@@ -130,9 +130,11 @@ def part_of(volume: Path) -> Path:
     return volume / "transfer.part"
 
 
-async def store(body: AsyncIterator[bytes], volume: Path, capacity: int, report: Report | None = None) -> None:
+async def store(
+    body: AsyncIterator[bytes], volume: Path, capacity: int, report: Report | None = None, *, verbatim: bool = False
+) -> None:
     """Write the image beside the volume's disk; `report` is told the bytes taken. Raises ImageRefusedError."""
-    unpacker = Unpacker(part_of(volume), capacity)
+    unpacker = Unpacker(part_of(volume), capacity, verbatim=verbatim)
     taken = 0
     try:
         async for chunk in body:

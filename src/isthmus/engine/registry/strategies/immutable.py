@@ -21,7 +21,6 @@ FIELDS: dict[str, tuple[str, ...]] = {
     "replicasets.apps": ("spec.selector",),
     "statefulsets.apps": ("spec.selector", "spec.serviceName", "spec.podManagementPolicy", "spec.volumeClaimTemplates"),
     "controllerrevisions.apps": ("data",),
-    "jobs.batch": ("spec.selector", "spec.template", "spec.completionMode", "spec.podFailurePolicy"),
     "csidrivers.storage.k8s.io": ("spec.attachRequired", "spec.fsGroupPolicy", "spec.volumeLifecycleModes"),
     "ingressclasses.networking.k8s.io": ("spec.controller",),
     "priorityclasses.scheduling.k8s.io": ("value", "preemptionPolicy"),

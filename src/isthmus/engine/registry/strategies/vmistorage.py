@@ -16,6 +16,7 @@ Found = list[Cause]
 REQUIRED, UNSUPPORTED = "FieldValueRequired", "FieldValueNotSupported"
 CLOUD_INIT_LIMIT = 2048  # bytes of inline user or network data
 TARGETS = ("disk", "lun", "cdrom")
+PLAIN = ("name", "bootOrder")  # fields of a disk that need no look of their own
 BUSES = ("virtio", "scsi", "sata", "usb")
 CACHES, IO_MODES = ("none", "writethrough", "writeback"), ("native", "threads")
 ERROR_POLICIES = ("stop", "ignore", "report", "enospace")
@@ -23,12 +24,15 @@ MAX_SERIAL = 256
 MIN_BLOCK, MAX_BLOCK = 512, 2 * 1024 * 1024  # bytes; both, and what lies between, powers of two
 ONLY_ONE = {"serviceAccount": "serviceAccount", "downwardMetrics": "downwardMetric", "memoryDump": "memory dump"}
 NAMED = {"configMap": "name", "secret": "secretName", "serviceAccount": "serviceAccountName"}
+CLOUD_INIT = ("cloudInitNoCloud", "cloudInitConfigDrive")
+SOURCES = frozenset((*CLOUD_INIT, *NAMED, "containerDisk", "dataVolume", "hostDisk"))  # that have rules
 _is_serial = re.compile(r"[A-Za-z0-9_.+-]+", re.ASCII).fullmatch
 
 
 def volumes(listed: list[Object], spec: Object, path: str, found: Found) -> None:
     """A row of vmispec.SPEC."""
-    where, seen = f"{path}.volumes", dict[str, int]()
+    where, single = f"{path}.volumes", True
+    seen: dict[str, int] = {}
     devices = spec["domain"].get("devices") or {}
     shown = {d.get("name") for kind in ("disks", "filesystems") for d in devices.get(kind) or ()}
     for index, volume in enumerate(listed):
@@ -36,14 +40,18 @@ def volumes(listed: list[Object], spec: Object, path: str, found: Found) -> None
         if seen.setdefault(name, index) != index:
             message = f"{where}[{index}] and {where}[{seen[name]}] must not have the same Name."
             found.append(Cause(f"{where}[{index}].name", message))
-        sources = [kind for kind, value in volume.items() if value is not None and kind != "name"]
-        if len(sources) != 1:
+        sources = 0
+        for kind, source in volume.items():
+            if source is not None and kind != "name":
+                sources += 1
+                single = single and kind not in ONLY_ONE
+                if kind in SOURCES:
+                    _source(kind, source, f"{where}[{index}]", found)
+        if sources != 1:
             found.append(Cause(f"{where}[{index}]", f"{where}[{index}] must have exactly one source type set"))
-        for kind in sources:
-            _source(kind, volume[kind], f"{where}[{index}]", found)
         if name not in shown:  # it becomes a disk of its name
-            _disk_name(name, f"{where}[{index}].name", found)
-    if any(kind in volume for volume in listed for kind in ONLY_ONE):
+            _disk_name(name, where, index, found)
+    if not single:
         counts = Counter(kind for volume in listed for kind, value in volume.items() if value is not None)
         for kind, title in ONLY_ONE.items():
             if counts[kind] > 1:
@@ -51,7 +59,7 @@ def volumes(listed: list[Object], spec: Object, path: str, found: Found) -> None
 
 
 def _source(kind: str, source: Object, field: str, found: Found) -> None:
-    if kind in ("cloudInitNoCloud", "cloudInitConfigDrive"):
+    if kind in CLOUD_INIT:
         _cloud_init(source, f"{field}.{kind}", found)
     elif kind == "dataVolume":
         if not source.get("name"):
@@ -128,34 +136,40 @@ def path_in_image(path: str, field: str, found: Found) -> None:
 
 def disks(listed: list[Object], spec: Object, path: str, found: Found) -> None:
     """A row of vmispec.DEVICES."""
-    where, seen = f"{path}.domain.devices.disks", dict[str, int]()
+    where = f"{path}.domain.devices.disks"
+    seen: dict[str, int] = {}
     known = {volume.get("name"): volume for volume in spec.get("volumes") or ()}
     for index, disk in enumerate(listed):
         name = disk.get("name", "")
         if seen.setdefault(name, index) != index:
             message = f"{where}[{index}] and {where}[{seen[name]}] must not have the same Name."
             found.append(Cause(f"{where}[{index}].name", message))
-        target = next((kind for kind in TARGETS if disk.get(kind) is not None), "")
-        if sum(disk.get(kind) is not None for kind in TARGETS) > 1:
+        target, targets, plain = "", 0, True
+        for field, value in disk.items():
+            if field in TARGETS:
+                targets += value is not None
+                target = target if value is None else field
+            elif field not in PLAIN:
+                plain = False
+        if targets > 1:
             found.append(Cause(f"{where}[{index}]", f"{where}[{index}] can only have a single target type defined"))
-        _disk_name(name, f"{where}[{index}].name", found)
-        _volume_of(disk, known.get(name), f"{where}[{index}]", found)
+        _disk_name(name, where, index, found)
+        _volume_of(disk, known.get(name), where, index, found)
         if target and (bus := disk[target].get("bus")):
             _bus(bus, target, disk, f"{where}[{index}]", found)
-        if disk.keys() - _PLAIN:
+        if not plain:
             _options(disk, target, f"{where}[{index}]", where, found)
     _boot_order(spec["domain"]["devices"], path, found)
 
 
-_PLAIN = {"name", "bootOrder", *TARGETS}  # fields of a disk that `_options` does not look at
-
-
-def _disk_name(name: str, field: str, found: Found) -> None:
+def _disk_name(name: str, where: str, index: int, found: Found) -> None:
     """A disk's name may become that of a container."""
-    found += (Cause(field, message) for message in names.dns1123_label(name))
+    for message in names.dns1123_label(name):
+        found.append(Cause(f"{where}[{index}].name", message))
 
 
-def _volume_of(disk: Object, volume: Object | None, field: str, found: Found) -> None:
+def _volume_of(disk: Object, volume: Object | None, where: str, index: int, found: Found) -> None:
+    field = f"{where}[{index}]"
     if volume is None:
         if disk.get("cdrom") is None:  # a CD drive may be empty
             found.append(Cause(f"{field}.name", f"{field}.Name '{disk.get('name', '')}' not found."))

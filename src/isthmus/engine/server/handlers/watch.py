@@ -45,6 +45,10 @@ class Watch:
         else:
             self.send(rows)
 
+    def end(self) -> None:
+        """Break the stream: the kind is served no more, or an event was lost. The client lists again."""
+        self._stream.abort()
+
     def follow(self) -> None:
         """The past is sent: send what came meanwhile, and everything from now on as it comes."""
         held, self._held = self._held or [], None
@@ -119,7 +123,7 @@ async def watch(call: Call) -> Response | None:
     watcher = Watch(call, selection, form, stream)
     try:
         if initial:
-            watcher.revision = store.subscribe(resource, watcher.sink)
+            watcher.revision = store.subscribe(resource, watcher.sink, watcher.end)
             rows = store.table(resource).list(selection.namespace)
             await watcher.send_patiently([Row(r.key, r.revision, r.value) for r in rows])  # as ADDED
         elif not await _catch_up(call, watcher, since or 0):
@@ -162,7 +166,7 @@ async def _catch_up(call: Call, watcher: Watch, since: int) -> bool:
         if len(rows) < HISTORY_BATCH:
             watcher.revision = max(watcher.revision, until)
             if store.table(resource).last_revision <= until:
-                watcher.revision = store.subscribe(resource, watcher.sink)
+                watcher.revision = store.subscribe(resource, watcher.sink, watcher.end)
                 return True
 
 

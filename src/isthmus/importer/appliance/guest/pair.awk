@@ -2,6 +2,7 @@
 # order) -> "pin NAME MAC" and "warn ...". A name that the plan gives counts most, then a MAC in the configuration,
 # then the order: VMware's slots (vmxnet3: ens192, ens224, ens256, ens161, ens193, ...), else by number.
 function physical(name) { return name ~ /^(en[a-z0-9]+|eth[0-9]+|em[0-9]+|p[0-9]+p[0-9]+|net[0-9]+|lan[0-9]+|wan[0-9]+)$/ }
+function possible(name) { return name ~ /^[A-Za-z0-9_.-]+$/ && length(name) <= 15 && name !~ /^\.+$/ }
 function digits(name,    found) { found = 0; while (match(name, /[0-9]+/)) { found = found * 1000 + substr(name, RSTART, RLENGTH); name = substr(name, RSTART + RLENGTH) } return found }
 function rank(name) { return (name in slot) ? slot[name] : 100 + digits(name) }
 function take(name, mac) { print "pin", name, mac; taken[name] = 1; used[mac] = 1 }
@@ -18,9 +19,9 @@ BEGIN {
 }
 {
 	name = $1; mac = tolower($2)
-	if (mac != "-" && known[mac] && name !~ /[*?\[! ]/) { if (!taken[name] && !used[mac]) take(name, mac); next }
+	if (mac != "-" && known[mac] && possible(name)) { if (!taken[name] && !used[mac]) take(name, mac); next }
 	if (mac != "-" && mac ~ /^..:..:..:..:..:..$/ && physical(name)) print "warn the configuration ties " name " to the MAC " mac ", which is none of the new machine's"
-	if (physical(name) && !seen[name]++) names[++found] = name
+	if (physical(name) && possible(name) && !seen[name]++) names[++found] = name
 }
 END {
 	for (number = 1; number <= found; number++) if (!taken[names[number]]) rest[++left] = names[number]

@@ -115,3 +115,19 @@ def test_running_is_the_older_name_of_always_and_halted():
 def test_the_back_off_grows_with_the_square_and_is_capped(failures, spread):
     plain = 10 * failures**2
     assert min(300, plain) <= runstrategy.backoff_seconds(failures, spread) <= min(300, plain * 1.5)
+
+
+PAUSED = {"action": "Start", "data": {"paused": "true"}}
+
+
+def test_a_paused_start_that_is_queued_under_halted_is_kept_and_makes_the_strategy_always():
+    absent = runstrategy.decide(vm("Halted", requests=[PAUSED]), None, NOW)
+    assert (absent.act, absent.requests) == (Act.RUN, (PAUSED,))
+    going = runstrategy.decide(vm("Halted", requests=[PAUSED]), vmi("Running", deleting=True), NOW)
+    assert (going.act, going.requests) == (Act.NOTHING, (PAUSED,))
+
+
+@pytest.mark.parametrize("requests", [[START], [STOP, START], [STOP, PAUSED]])
+def test_halted_overrules_every_other_request(requests):
+    assert runstrategy.decide(vm("Halted", requests=requests), None, NOW).requests == ()
+    assert runstrategy.decide(vm("Halted", requests=requests), vmi("Running"), NOW).act is Act.STOP
