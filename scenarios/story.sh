@@ -67,7 +67,7 @@ console() {
     done
     kill "$reader" 2>/dev/null || true
     wait "$reader" 2>/dev/null || true
-    tr -d '\r' <"$heard" | sed 's/\x1b\[[0-9;?]*[A-Za-z]//g' | grep -av '^ *$' | tail -n 2 | sed 's/^/    /'
+    tr -d '\r' <"$heard" | sed 's/\x1b\[[0-9;?]*[A-Za-z]//g' | grep -av '^ *$' | uniq | tail -n 2 | sed 's/^/    /'
     printf '\n'
     rm -f "$heard"
 }

@@ -1,3 +1,4 @@
+# shellcheck shell=bash
 # What long steps of the scripts show: a line that moves on a terminal, a line now and then elsewhere.
 
 # quietly LOG COMMAND...: run it, show its output only if it fails.

@@ -19,8 +19,8 @@ from tests.guests import tiny
 
 from isthmus.lib.home import Home
 
-PORT = 7690
-NAME = "iste2e"
+PORT = 6443  # of the namespace's own loopback
+NAME = os.environ.get("ISTHMUS_E2E_NAME", f"ie{os.getpid()}")  # of the node and its network namespace: one a run
 
 
 @pytest.fixture(scope="session")

@@ -1,8 +1,8 @@
 """A platform of its own for the end-to-end tests: started by the public `isthmus up`, in a network namespace.
 
-The namespace keeps bridges, addresses and rules of the tests apart from whatever the machine runs; a link to nowhere stands
-for the way to the world. Everything here is synchronous: `Platform.request` speaks to the API as any client does,
-`kubectl` is the real one.
+The namespace keeps bridges, addresses and rules of the tests apart from whatever the machine runs; a link to nowhere
+stands for the way to the world. Everything here is synchronous: `Platform.request` speaks to the API as any client
+does, `kubectl` is the real one.
 """
 
 import contextlib

@@ -8,7 +8,8 @@ import time
 
 import pytest
 from tests.e2e import manifests
-from tests.e2e.platform import alive, wait_for
+from tests.e2e.platform import ApiError, alive, wait_for
+from websockets.exceptions import WebSocketException
 
 pytestmark = [pytest.mark.e2e, pytest.mark.timeout(240)]
 COMPONENTS = ("agent", "controllers", "apiserver")
@@ -50,7 +51,7 @@ def check_remembers(platform, virtctl, word, pid):
 def open_console(virtctl):
     try:
         return virtctl.console(SURVIVOR)
-    except Exception:
+    except (OSError, ApiError, WebSocketException):
         return None
 
 

@@ -61,7 +61,7 @@ class Console:
         """A shell command's output. The end mark is written so that its echo does not look like it."""
         mark = hashlib.sha256(f"{command}{time.monotonic()}".encode()).hexdigest()[:8]
         self.send(f"{command}; echo {mark[:4]}''{mark[4:]}=$?\n")
-        match = self.expect(rf"(?s)=\$\?\r*\n(.*?){mark}=(\d+)", seconds)
+        match = self.expect(rf"(?s).*=\$\?\r*\n(.*?){mark}=(\d+)", seconds)  # what is typed ahead is echoed twice
         self.status = int(match[2])
         return match[1].replace("\r", "").strip()
 

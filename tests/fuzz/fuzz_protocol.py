@@ -21,7 +21,17 @@ SEEDS = (
     b"POST /e HTTP/1.1\r\nExpect: 100-continue\r\nContent-Length: 3\r\nConnection: close\r\n\r\nabc",
     b"HEAD /h HTTP/1.0\r\n\r\nDELETE /d HTTP/1.1\r\nX: \xff\xfe\r\n\r\n",
 )
-PIECES = (b"\r\n", b"\r\n\r\n", b":", b" ", b"\x00", b"\xff", b"HTTP/1.1", b"Content-Length: 99999999999\r\n", b"A" * 70_000)
+PIECES = (
+    b"\r\n",
+    b"\r\n\r\n",
+    b":",
+    b" ",
+    b"\x00",
+    b"\xff",
+    b"HTTP/1.1",
+    b"Content-Length: 99999999999\r\n",
+    b"A" * 70_000,
+)
 HELD = protocol.MAX_BODY_BYTES + 4 * protocol.MAX_HEADER_BYTES  # bytes that a connection may hold for a client
 
 

@@ -8,7 +8,7 @@ uuid() { blkid -c /dev/null -s UUID -o value "$1"; }
 	esac
 	echo "$root / $TYPE ${SUBVOLUME:+subvol=$SUBVOLUME,}defaults 0 1"
 	[ -z "$BOOT" ] || echo "$BOOT /boot ext4 defaults 0 2"
-	[ -z "$EFI" ] || echo "UUID=$(uuid "$EFI") /boot/efi vfat umask=0077 0 1"
+	[ -z "$EFI" ] || echo "LABEL=ESP /boot/efi vfat umask=0077 0 1"
 } >/etc/fstab
 if [ -n "$EFI" ]; then # as Debian's installer: the firmware's boot entry names the loader, which the disk alone does not
 	grub-install --target=x86_64-efi --efi-directory=/boot/efi --no-nvram --bootloader-id=debian

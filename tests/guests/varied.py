@@ -133,7 +133,7 @@ def _script(recipe: Recipe, system: Path) -> list[str]:
     root = f"/dev/sda{number + 1}"
     lines.append(f"part-add /dev/sda p {sector} -2048")
     if uefi:
-        lines += [f"part-set-gpt-type /dev/sda 1 {ESP}", f"mkfs vfat {places['efi']}"]
+        lines += [f"part-set-gpt-type /dev/sda 1 {ESP}", f"mkfs vfat {places['efi']} label:ESP"]
     if recipe.lvm:
         lines += [
             f"pvcreate {root}",

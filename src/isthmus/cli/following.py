@@ -61,7 +61,7 @@ async def follow(client: RestClient, namespace: str, name: str) -> bool:
         if status.get("phase") in FINAL:
             line.clear()
             return _conclude(status, namespace, name)
-        line.show(f"{status.get('phase') or 'Pending':<14} {describe(status)}")
+        line.show(f"{status.get('phase') or 'Pending':<12}  {describe(status)}")
         await asyncio.sleep(POLL)
 
 

@@ -161,7 +161,7 @@ async def _upload(client: RestClient, namespace: str, name: str, payload: upload
         def show(sent: int) -> None:
             rate = speed.update(sent)
             left = (payload.size - sent) / rate if rate else None
-            line.show(f"{'Uploading':<14} {progress.describe(sent, payload.size, rate, left)}")
+            line.show(f"{'Uploading':<12}  {progress.describe(sent, payload.size, rate, left)}")
 
         await uploads.upload(client, namespace, claim, payload, show)
     except BaseException:

@@ -47,12 +47,10 @@ def isthmus() -> None:
 def main() -> None:
     """Run the command. Bad input ends with exit code 2 and one message, never a traceback."""
     try:
-        isthmus(standalone_mode=False)
+        sys.exit(isthmus(standalone_mode=False))  # the code of click's Exit; None is 0
     except click.ClickException as error:
         error.show()
         sys.exit(2)
-    except click.exceptions.Exit as ended:
-        sys.exit(ended.exit_code)
     except (click.Abort, KeyboardInterrupt):
         click.echo("interrupted", err=True)
         sys.exit(130)

@@ -6,7 +6,7 @@ import time
 from dataclasses import dataclass, field
 
 SPINNER = "|/-\\"
-BAR = 16
+BAR = 10
 EVERY = 0.1  # seconds between two looks of the line
 UNITS = ((1e12, "TB"), (1e9, "GB"), (1e6, "MB"), (1e3, "kB"))
 
@@ -14,9 +14,9 @@ UNITS = ((1e12, "TB"), (1e9, "GB"), (1e6, "MB"), (1e3, "kB"))
 def size(count: float) -> str:
     """Bytes for people: 1.44 MB, 120 GB."""
     for factor, unit in UNITS:
-        if count >= factor:
-            value = count / factor
-            return f"{value:.0f} {unit}" if value >= 100 else f"{value:.3g} {unit}"
+        value = count / factor
+        if value >= 0.9995:
+            return f"{value:.0f} {unit}" if value >= 99.95 else f"{value:.3g} {unit}"
     return f"{count:.0f} B"
 
 
@@ -31,7 +31,7 @@ def duration(seconds: float) -> str:
 
 
 def describe(done: float, total: float, rate: float, left: float | None) -> str:
-    """`[######----------]  42%  120 of 300 MB  85 MB/s  2 s left`, as far as it is known."""
+    """`[####------]  42%  120 of 300 MB  85 MB/s  2 s left`, as far as it is known."""
     share = min(1.0, done / total) if total else 0.0
     filled = int(share * BAR)
     have, whole = size(done), size(total)

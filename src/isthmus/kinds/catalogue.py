@@ -126,10 +126,10 @@ def crd_root(raw: Object) -> Object:
 def definitions(group: str, version: str) -> dict[str, Object]:
     """`described_definitions` of the built-in kinds of one group version."""
     kinds = [kind for kind in builtin_kinds() if kind.group == group and version in kind.versions]
-    return described_definitions(kinds, group, version)
+    return described_definitions(kinds, version)
 
 
-def described_definitions(kinds: Iterable[Kind], group: str, version: str) -> dict[str, Object]:
+def described_definitions(kinds: Iterable[Kind], version: str) -> dict[str, Object]:
     """`components.schemas` of an OpenAPI document: of the kinds given, with descriptions, references closed.
 
     Built anew at each call (10 ms, megabytes for core/v1): keep the encoded document, not this.

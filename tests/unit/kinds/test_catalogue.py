@@ -173,7 +173,7 @@ def test_a_crds_schema_knows_metadata():
 
 def test_a_crds_document_is_named_as_the_real_server_names_it():
     kind = catalogue.kind_from_crd(CRD)
-    document = catalogue.described_definitions([kind], "example.com", "v1")
+    document = catalogue.described_definitions([kind], "v1")
     assert {"com.example.v1.Widget", "com.example.v1.WidgetList", catalogue.OBJECT_META} <= set(document)
     for schema in document.values():
         assert set(definitions.references(schema)) <= set(document)

@@ -28,7 +28,11 @@ REPLICAS = node(
                     "messageExpression": "'min ' + string(self.min) + ' is over ' + string(self.max)",
                     "fieldPath": ".min",
                 },
-                {"rule": "!has(self.mode) || self.mode in ['a', 'b']", "message": "no such mode", "reason": "FieldValueForbidden"},
+                {
+                    "rule": "!has(self.mode) || self.mode in ['a', 'b']",
+                    "message": "no such mode",
+                    "reason": "FieldValueForbidden",
+                },
             ],
         }
     }
@@ -46,9 +50,8 @@ def test_a_rule_that_does_not_hold_names_its_field_reason_and_message() -> None:
 
 def test_a_rule_that_stumbles_refuses_and_says_why() -> None:
     found = messages({"spec": {"min": 1}}, REPLICAS)
-    assert found == [("spec", 'Invalid value: "object": no such key: max evaluating rule: failed rule: self.min <= self.max')] or (
-        found[0][0] == "spec.min" and "no such key: max" in found[0][1]
-    )  # fmt: skip
+    said = "no such key: max evaluating rule: failed rule: self.min <= self.max"
+    assert found == [("spec.min", f'Invalid value: "object": {said}')]
 
 
 def test_rules_wait_until_the_shape_is_right() -> None:

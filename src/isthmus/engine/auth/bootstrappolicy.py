@@ -91,6 +91,7 @@ NODE = [
         [""], ["persistentvolumes", "persistentvolumeclaims", "configmaps", "secrets", "services", "namespaces"], READ
     ),
     _rule([""], ["persistentvolumes", "persistentvolumes/status"], ["update", "patch"]),
+    _rule([""], ["persistentvolumeclaims"], ["patch"]),  # annotations: that an upload has arrived
     _rule([""], ["serviceaccounts/token"], ["create"]),
     _rule([""], ["serviceaccounts"], READ),
     _rule(["coordination.k8s.io"], ["leases"], [*READ, "create", "update", "patch"]),

@@ -18,6 +18,7 @@ from isthmus.client.informer import key_of
 from isthmus.engine.node import capacity
 from isthmus.engine.node.api import Api
 from isthmus.engine.node.image.store import ImageStore
+from isthmus.engine.node.launchers import launcher_key
 from isthmus.engine.node.net.model import NetworkError
 from isthmus.engine.node.net.network import Network
 from isthmus.engine.node.persistentvolumes import PersistentVolumeReconciler
@@ -25,7 +26,7 @@ from isthmus.engine.node.pods import PodReconciler
 from isthmus.engine.node.registration import Registration
 from isthmus.engine.node.vm.host import find_host
 from isthmus.engine.node.vm.machines import Machines
-from isthmus.engine.node.vmis import VmiReconciler, launcher_key
+from isthmus.engine.node.vmis import VmiReconciler
 from isthmus.lib.home import Home
 
 log = logging.getLogger(__name__)

@@ -18,7 +18,7 @@ from aiohttp import BodyPartReader, web
 
 from isthmus.client import resources
 from isthmus.client.cached import CachedClient
-from isthmus.engine.node import guestapi, logfiles, podstatus, portforward, sockets, streams, vmis
+from isthmus.engine.node import guestapi, launchers, logfiles, podstatus, portforward, sockets, streams
 from isthmus.engine.node.disk import files, ingest, probe
 from isthmus.engine.node.disk.sources import Sources, local_path
 from isthmus.engine.node.guest.agent import GuestAgentError
@@ -221,10 +221,10 @@ class Api:
         container = container or names[0]
         if container not in names:
             raise errors.bad_request(f"container {container} is not valid for pod {pod['metadata']['name']}")
-        if vmis.launcher_key(pod) is None:
+        if launchers.launcher_key(pod) is None:
             uid = pod["metadata"]["uid"]
             return [self._pods.files(uid).log], partial(self._pod_lives, pod)
-        uid = (pod["metadata"].get("labels") or {}).get(vmis.CREATED_BY, "")
+        uid = (pod["metadata"].get("labels") or {}).get(launchers.CREATED_BY, "")
         found = self._machines.sockets(uid)
         if container == CONSOLE_LOG:
             return [found.serial_log.with_suffix(".log.1"), found.serial_log], partial(self._pod_lives, pod)

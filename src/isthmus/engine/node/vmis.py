@@ -11,21 +11,15 @@ Level-triggered: each call looks at all three and takes the one next step. The k
 
 import logging
 import time
-from collections.abc import Callable, Sequence
-from dataclasses import dataclass
-from typing import Any, Protocol
+from collections.abc import Callable
+from typing import Any
 
 from isthmus.client import resources
 from isthmus.client.cached import CachedClient
-from isthmus.engine.node import podstatus, status
+from isthmus.engine.node import launchers, podstatus, preparing, status
 from isthmus.engine.node.disk import volumes
-from isthmus.engine.node.disk.sources import Sources
 from isthmus.engine.node.jobs import Jobs
-from isthmus.engine.node.net import cni
-from isthmus.engine.node.net.model import Attachment, BridgeNetwork, NicRequest
-from isthmus.engine.node.vm import interfaces
 from isthmus.engine.node.vm.errors import MachineError
-from isthmus.engine.node.vm.machine import Image, KernelBoot
 from isthmus.engine.node.vm.machines import Machines
 from isthmus.engine.node.vm.process import Exit
 from isthmus.engine.node.vm.running import Running
@@ -37,10 +31,7 @@ log = logging.getLogger(__name__)
 Object = dict[str, Any]
 Key = tuple[str, str]
 
-DEFAULT_GRACE = 30
 RETRY_SECONDS = 2.0
-DOMAIN = "kubevirt.io/domain"
-CREATED_BY = "kubevirt.io/created-by"
 EXIT_MESSAGES = {
     Exit.SHUTDOWN: "the guest shut down",
     Exit.DESTROYED: "the guest did not shut down within its grace period and was ended",
@@ -48,37 +39,6 @@ EXIT_MESSAGES = {
     Exit.PANICKED: "the guest's kernel panicked",
     Exit.WATCHDOG: "the guest's watchdog expired",
 }
-
-
-class Networks(Protocol):
-    """What is needed of `net.network.Network`."""
-
-    async def attach(self, uid: str, requests: Sequence[NicRequest], pod_key: tuple[str, str]) -> Attachment:
-        """Join a VM to its networks."""
-
-    async def detach(self, uid: str) -> None:
-        """Undo `attach`."""
-
-    async def release(self, namespace: str, name: str) -> None:
-        """Free the addresses that were kept for a VM."""
-
-
-@dataclass(frozen=True, slots=True)
-class Prepared:
-    """Everything that a machine needs before it starts."""
-
-    images: dict[str, Image | None]
-    kernel_boot: KernelBoot | None
-    attachment: Attachment
-
-
-def launcher_key(pod: Object) -> Key | None:
-    """The VMI of a launcher Pod; None for another Pod."""
-    metadata = pod["metadata"]
-    if (metadata.get("labels") or {}).get("kubevirt.io") != "virt-launcher":
-        return None
-    name = (metadata.get("annotations") or {}).get(DOMAIN) or (metadata.get("labels") or {}).get("vm.kubevirt.io/name")
-    return (metadata["namespace"], name) if name else None
 
 
 class VmiReconciler:
@@ -90,7 +50,7 @@ class VmiReconciler:
         node: str,
         host_ip: str,
         machines: Machines,
-        networks: Networks,
+        networks: preparing.Networks,
         images: volumes.ImageStore,
     ) -> None:
         self._cached = cached
@@ -98,10 +58,10 @@ class VmiReconciler:
         self._host_ip = host_ip
         self._machines = machines
         self._networks = networks
-        self._images = images
-        self._preparing: Jobs[Prepared] = Jobs()
+        self._preparer = preparing.Preparer(cached, machines, networks, images)
+        self._preparing: Jobs[preparing.Prepared] = Jobs()
         self._stopping: Jobs[None] = Jobs()
-        self._prepared: dict[str, Prepared] = {}
+        self._prepared: dict[str, preparing.Prepared] = {}
         self._deadlines: dict[str, float] = {}
         self.enqueue: Callable[[Key], None] = lambda _: None  # set by the agent: the controller's queue
 
@@ -112,7 +72,7 @@ class VmiReconciler:
 
     def _pods(self, key: Key) -> list[Object]:
         pods = self._cached.informer(resources.PODS).list(key[0])
-        return [p for p in pods if (p["spec"].get("nodeName") == self._node) and launcher_key(p) == key]
+        return [p for p in pods if (p["spec"].get("nodeName") == self._node) and launchers.launcher_key(p) == key]
 
     async def reconcile(self, key: Key) -> float | None:
         """Take the next step for one VMI."""
@@ -123,7 +83,7 @@ class VmiReconciler:
                 await self._remove(stale)
         mine = None
         for pod in self._pods(key):
-            if vmi and (pod["metadata"].get("labels") or {}).get(CREATED_BY) == uid:
+            if vmi and launchers.is_of(pod, vmi):
                 mine = pod
             elif pod["metadata"].get("deletionTimestamp"):
                 await self._delete_pod(pod)
@@ -191,39 +151,16 @@ class VmiReconciler:
             return None
         if not (pod.get("status") or {}).get("containerStatuses"):
             await self._patch_pod(pod, podstatus.waiting(pod, "ContainerCreating", "", clock.timestamp()))
-        self._preparing.start(uid, lambda: self._find_all(vmi), lambda: self.enqueue(key))
+        self._preparing.start(uid, lambda: self._preparer.prepare(vmi), lambda: self.enqueue(key))
         return None
-
-    async def _find_all(self, vmi: Object) -> Prepared:
-        metadata = vmi["metadata"]
-        uid, namespace = metadata["uid"], metadata["namespace"]
-        directory = self._machines.sockets(uid).directory
-        directory.mkdir(parents=True, exist_ok=True, mode=0o700)
-        context = volumes.Context(vmi, directory, Sources(self._cached.client, namespace), self._images)
-        kernel_boot = await volumes.resolve_kernel_boot(context)
-        images = await volumes.resolve_volumes(context)
-        requests = interfaces.build_requests(vmi, await self._attachments(vmi))
-        attachment = await self._networks.attach(uid, requests, (namespace, metadata["name"]))
-        return Prepared(images, kernel_boot, attachment)
-
-    async def _attachments(self, vmi: Object) -> dict[str, BridgeNetwork]:
-        found = {}
-        for name in interfaces.attachment_names(vmi):
-            namespace, _, short = name.partition("/")
-            try:
-                nad = await self._cached.client.get(resources.NADS, short, namespace)
-            except StatusError as error:
-                if error.code == 404:
-                    continue  # build_requests names the field
-                raise
-            found[name] = cni.parse((nad.get("spec") or {}).get("config") or "", name)
-        return found
 
     async def _report_unready(self, vmi: Object, pod: Object, error: Exception) -> float | None:
         """Say why on the pod, where the VM's controller and people look for it; then try again."""
         reason = str(getattr(error, "reason", "") or "CreateContainerError")
         message = str(error) or type(error).__name__
-        await self._patch_pod(pod, podstatus.waiting(pod, waiting_reason(reason, pod), message, clock.timestamp()))
+        await self._patch_pod(
+            pod, podstatus.waiting(pod, launchers.waiting_reason(reason, pod), message, clock.timestamp())
+        )
         await self._cached.recorder.warning(vmi, "SyncFailed" if reason == "InvalidSpec" else reason, message)
         return RETRY_SECONDS if isinstance(error, StatusError) else RETRY_SECONDS * 5
 
@@ -248,7 +185,7 @@ class VmiReconciler:
     # --- while it runs ----------------------------------------------------------------------------------------------
 
     async def _step_running(self, key: Key, vmi: Object, pod: Object | None, running: Running) -> float | None:
-        deadline = find_deadline(vmi, pod)
+        deadline = launchers.find_deadline(vmi, pod)
         if (vmi.get("status") or {}).get("phase") in status.FINAL:
             running.destroy()  # it was given up (a lost node that came back): it must not run twice
         elif deadline is not None:
@@ -384,27 +321,3 @@ class VmiReconciler:
         guard = {"resourceVersion": pod["metadata"]["resourceVersion"]}
         body = {"metadata": guard, "status": difference}
         return await self._cached.patch(resources.PODS, pod, body, subresource="status")
-
-
-def find_deadline(vmi: Object, pod: Object | None) -> float | None:
-    """When the machine has to be gone, in seconds since the epoch; None if nobody wants it gone.
-
-    A Pod's deletionTimestamp already includes its grace period, a VMI's does not (it is a custom resource). Without
-    its Pod a machine has no place here and no time.
-    """
-    if pod is None:
-        return 0.0
-    deadlines = []
-    if deleted := vmi["metadata"].get("deletionTimestamp"):
-        grace = vmi["spec"].get("terminationGracePeriodSeconds")
-        deadlines.append(clock.parse(deleted) + (DEFAULT_GRACE if grace is None else float(grace)))
-    if deleted := pod["metadata"].get("deletionTimestamp"):
-        deadlines.append(clock.parse(deleted))
-    return min(deadlines, default=None)
-
-
-def waiting_reason(reason: str, pod: Object) -> str:
-    """The kubelet's word while it waits between two tries of a pull is ImagePullBackOff."""
-    state = ((pod.get("status") or {}).get("containerStatuses") or [{}])[0].get("state") or {}
-    before = (state.get("waiting") or {}).get("reason")
-    return "ImagePullBackOff" if reason == "ErrImagePull" and before in ("ErrImagePull", "ImagePullBackOff") else reason

@@ -26,7 +26,7 @@ from isthmus.engine.registry.write import WriteContext
 from isthmus.engine.store.row import Change, Key, Row
 from isthmus.engine.store.store import Store, StoreError
 from isthmus.lib import clock
-from isthmus.machinery import errors, managedfields, names, objectmeta
+from isthmus.machinery import errors, jsonvalue, managedfields, names, objectmeta
 
 Object = dict[str, Any]
 Update = Callable[[Object], Object]  # from the current object to the wanted one
@@ -149,7 +149,7 @@ class Storage:
             return orjson.dumps(_ordered(obj))
         revision = self.store.next_revision()
         obj["metadata"]["resourceVersion"] = str(revision)
-        row = Row(key, revision, orjson.dumps(_ordered(obj)), change, obj["metadata"].get("labels") or {})
+        row = Row(key, revision, jsonvalue.encode_to_keep(_ordered(obj)), change, obj["metadata"].get("labels") or {})
         try:
             # A client that goes away does not take back a write that others may already build upon.
             await asyncio.shield(self.store.append(row))

@@ -11,7 +11,7 @@ import gc
 import logging
 
 log = logging.getLogger(__name__)
-TRIM_SECONDS = 30.0
+TRIM_SECONDS = 10.0
 ARENAS = 2  # heaps for all threads together: each would keep what it once needed
 _M_ARENA_MAX = -8  # malloc.h
 

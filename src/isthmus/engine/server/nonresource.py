@@ -13,7 +13,7 @@ from isthmus.engine.server.context import Server
 from isthmus.engine.server.message import Request, Response
 from isthmus.engine.server.requestinfo import RequestInfo
 from isthmus.kinds import catalogue
-from isthmus.machinery import accept, discovery, errors, openapi
+from isthmus.machinery import accept, discovery, errors, jsonvalue, openapi
 
 PUBLIC = frozenset({"/healthz", "/livez", "/readyz", "/version", "/version/"})
 KUBERNETES_VERSION = "v1.36.0"
@@ -100,7 +100,7 @@ def _document(server: Server, name: str, make: Callable[[], object]) -> bytes:
     known = server.derived.get(name)
     if known is None or known[0] != server.registry.generation:
         made = make()
-        known = (server.registry.generation, made if isinstance(made, bytes) else orjson.dumps(made))
+        known = (server.registry.generation, made if isinstance(made, bytes) else jsonvalue.encode_to_keep(made))
         server.derived[name] = known
     return known[1]
 
@@ -175,7 +175,7 @@ def _openapi_document(server: Server, request: Request, path: str) -> Response:
     kinds = [k for k in server.registry.kinds() if k.group == group and version in k.versions]
     if not kinds:
         raise errors.path_not_found()
-    document = openapi.document(kinds, group, version, catalogue.described_definitions(kinds, group, version))
+    document = openapi.document(kinds, group, version, catalogue.described_definitions(kinds, version))
     return _with_etag(request, orjson.dumps(document), "application/json")
 
 

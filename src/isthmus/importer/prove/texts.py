@@ -49,6 +49,7 @@ class Failure:
 
 
 _NO_DISK = "the firmware found no disk that it could boot from"
+_NO_LOADER = "the firmware (UEFI) found no boot loader on the disk: EFI/BOOT/BOOTX64.EFI is missing"
 _NO_ROOT = "the kernel did not find the root disk: its initramfs lacks the driver, or the root's name has changed"
 _DRACUT = "the initramfs (dracut) could not find or mount the root file system"
 _EMERGENCY = "systemd gave up and opened emergency mode: a file system in fstab could not be mounted"
@@ -57,6 +58,9 @@ FAILURES = (
     Failure(_p(r"No bootable device"), _NO_DISK),
     Failure(_p(r"Boot failed: not a bootable disk[\s\S]*No bootable"), _NO_DISK),
     Failure(_p(r"BdsDxe: No bootable option"), _NO_DISK),
+    Failure(
+        _p(r"BdsDxe: failed to load Boot\d+ \"UEFI (?:Misc Device|QEMU)[^\n]*Not Found[\s\S]*Start PXE"), _NO_LOADER
+    ),
     Failure(_p(r"^(?:UEFI Interactive )?Shell> *$"), "the firmware found nothing to boot and opened its own shell"),
     Failure(_p(r"^grub rescue>"), "GRUB did not find its files (grub rescue)"),
     Failure(_p(r"^grub>"), "GRUB found no configuration (grub prompt)"),

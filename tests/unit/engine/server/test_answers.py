@@ -81,9 +81,8 @@ async def test_an_impersonated_service_account_is_in_its_groups_and_no_more(api)
     await api("GET", CONFIGMAPS, user="system:serviceaccount:team:robot", code=200)
     await api("GET", CONFIGMAPS, user="system:serviceaccount:other:robot", code=403)
     await api("GET", CONFIGMAPS, user="system:serviceaccount:team:robot", code=403, impersonate_group="x")
-    review = await api(
-        "POST", "/apis/authentication.k8s.io/v1/selfsubjectreviews", {}, user="system:serviceaccount:team:robot", code=201
-    )  # fmt: skip
+    reviews = "/apis/authentication.k8s.io/v1/selfsubjectreviews"
+    review = await api("POST", reviews, {}, user="system:serviceaccount:team:robot", code=201)
     info = review["status"]["userInfo"]
     assert info["username"] == "system:serviceaccount:team:robot"
     assert set(info["groups"]) == {"system:serviceaccounts", "system:serviceaccounts:team", "system:authenticated"}

@@ -24,8 +24,8 @@ def parse(method: str, target: str) -> RequestInfo:
         ("PUT", "/api/v1/namespaces/n/finalize", ("update", "", "v1", "n", "namespaces", "n", "finalize")),
         ("PUT", "/api/v1/namespaces/n/status", ("update", "", "v1", "n", "namespaces", "n", "status")),
         ("POST", "/apis/apps/v1/namespaces/n/deployments", ("create", "apps", "v1", "n", "deployments", "", "")),
-        ("DELETE", "/apis/apps/v1/namespaces/n/deployments", ("deletecollection", "apps", "v1", "n", "deployments", "", "")),
-        ("PATCH", "/apis/apps/v1/namespaces/n/deployments/d/scale", ("patch", "apps", "v1", "n", "deployments", "d", "scale")),
+        ("DELETE", "/apis/a/v1/namespaces/n/xs", ("deletecollection", "a", "v1", "n", "xs", "", "")),
+        ("PATCH", "/apis/a/v1/namespaces/n/xs/d/scale", ("patch", "a", "v1", "n", "xs", "d", "scale")),
         ("GET", "/apis/a/v1/watch/namespaces/n/xs/x", ("watch", "a", "v1", "n", "xs", "x", "")),
         ("GET", "/api/v1/pods?fieldSelector=metadata.name%3Dp", ("list", "", "v1", "", "pods", "p", "")),
         (

@@ -103,6 +103,10 @@ def test_a_quiet_guest_with_an_agent_passes_without_a_console():
         ("[    1.0] Kernel panic - not syncing: Attempted to kill init!", "panicked"),
         ("You are in emergency mode. After logging in", "emergency"),
         ("[  190.0] dracut-initqueue[280]: Warning: Could not boot.", "dracut"),
+        (
+            'BdsDxe: failed to load Boot0001 "UEFI Misc Device" from PciRoot(0x0): Not Found\n>>Start PXE over IPv4.',
+            "no boot loader on the disk",
+        ),
         ("BdsDxe: No bootable option or device was found.", "no disk"),
     ],
 )

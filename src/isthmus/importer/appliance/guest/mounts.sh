@@ -6,13 +6,21 @@ mount_root() {
 	options=$SAFE
 	[ "$SUBVOLUME" = - ] || options=$SAFE,subvol=$SUBVOLUME
 	mount -t $TYPE -o $options $ROOT /guest || die "the root filesystem cannot be mounted"
-	[ -f /guest/etc/fstab ] && [ ! -L /guest/etc/fstab ] || return 0
-	tr '\t' ' ' </guest/etc/fstab >/run/fstab
+	: >/run/fstab
+	[ -f /guest/etc/fstab ] && [ ! -L /guest/etc/fstab ] && tr '\t' ' ' </guest/etc/fstab >/run/fstab
 	for place in /usr /var /boot /boot/efi /efi; do
 		while read -r spec where type options _; do
 			[ "$where" = $place ] && mount_one "$spec" $place "$options"
 		done </run/fstab
 	done
+	mount_system_partition
+}
+
+mount_system_partition() { # the EFI system partition of a guest whose fstab does not name it
+	grep -q -E ' /guest(/boot)?/efi ' /proc/mounts && return
+	device=$(awk '$2 == "vfat" {print $1; exit}' /run/devices)
+	[ -z "$device" ] || mount_one "$device" /boot/efi ""
+	return 0
 }
 
 mount_one() { # SPEC PLACE OPTIONS ; only onto a real directory, each of whose parents is one

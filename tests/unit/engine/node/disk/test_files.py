@@ -4,7 +4,7 @@ import subprocess
 
 import pytest
 
-from isthmus.engine.node.disk import downward, files, probe, upload
+from isthmus.engine.node.disk import downward, files, ingest, probe
 from isthmus.engine.node.vm.errors import SpecError
 from isthmus.engine.node.vm.machine import Image
 
@@ -61,7 +61,7 @@ async def test_an_overlay_is_kept_when_it_is_there(tmp_path):
 async def test_an_upload_fills_the_disk_and_keeps_its_holes(tmp_path, pack):
     content = b"boot" + bytes(5 * MIB) + b"end"
     files.ensure_volume(tmp_path, 8 * MIB)
-    await upload.receive(stream(pack(content)), tmp_path, 8 * MIB)
+    await ingest.receive(stream(pack(content)), tmp_path, 8 * MIB)
     disk = tmp_path / "disk.img"
     assert disk.read_bytes() == content.ljust(8 * MIB, b"\0")
     assert disk.stat().st_blocks * 512 < MIB
@@ -75,7 +75,7 @@ async def test_an_uploaded_qcow2_becomes_raw(tmp_path):
     subprocess.run(["qemu-img", "convert", "-f", "raw", "-O", "qcow2", raw, image], check=True)
     volume = tmp_path / "v"
     files.ensure_volume(volume, 2 * MIB)
-    await upload.receive(stream(image.read_bytes()), volume, 2 * MIB)
+    await ingest.receive(stream(image.read_bytes()), volume, 2 * MIB)
     assert (volume / "disk.img").read_bytes() == b"hello".ljust(2 * MIB, b"\0")
 
 
@@ -86,7 +86,7 @@ async def test_a_bad_upload_leaves_the_volume_as_it_was(tmp_path, data):
     files.ensure_volume(tmp_path, MIB)
     (tmp_path / "disk.img").write_bytes(b"before".ljust(MIB, b"\0"))
     with pytest.raises(probe.ImageRefusedError):
-        await upload.receive(stream(data), tmp_path, MIB)
+        await ingest.receive(stream(data), tmp_path, MIB)
     assert (tmp_path / "disk.img").read_bytes().startswith(b"before")
     assert [path.name for path in tmp_path.iterdir()] == ["disk.img"]
 
