@@ -44,7 +44,7 @@ def running_platform() -> Iterator[Platform]:
             stop_all(platform)
             wait_for(lambda: platform.leftovers() == before, 20, why=lambda: (before, platform.leftovers()))
             platform.down()
-        assert not platform.processes()
+        assert not platform.lasting()
     finally:
         with space.entered():
             platform.down("--vms")

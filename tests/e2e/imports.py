@@ -139,7 +139,7 @@ class Handler(http.server.SimpleHTTPRequestHandler):
             super().do_GET()
 
     def copyfile(self, source: Any, outputfile: Any) -> None:
-        while data := source.read(1 << 18):
+        while data := source.read(1 << 14):
             outputfile.write(data)
             time.sleep(self.delay)
 

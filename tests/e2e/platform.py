@@ -162,6 +162,10 @@ class Platform:
                     found.append(int(entry.name))
         return sorted(found)
 
+    def lasting(self) -> list[int]:
+        """All pids of this home but the appliance's builder, which the first `up` starts and which ends by itself."""
+        return sorted(set(self.processes()) - set(self.processes("isthmus.operations.appliance")))
+
     def qemu(self, uid: str) -> int | None:
         """The pid of a VMI's machine."""
         found = self.processes("qemu-system", f"vms/{uid}/")

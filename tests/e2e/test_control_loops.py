@@ -187,7 +187,11 @@ async def test_a_vm_starts_restarts_after_its_guest_ends_stops_and_goes_with_all
     await cluster.end_guest("a")
     stopped = await cluster.until(lambda: cluster.vm_is("a", "Stopped"))
     assert stopped["spec"]["runStrategy"] == "Halted"
-    assert conditions.of(stopped, "Ready")["reason"] == "VMINotExists"
+
+    async def without_instance():
+        return conditions.of(await cluster.get(r.VMS, "a"), "Ready").get("reason") == "VMINotExists"
+
+    await cluster.until(without_instance)
 
     await cluster.client.delete(r.VMS, "a", "default")
     for resource, name in ((r.VMS, "a"), (r.DATAVOLUMES, "a-data"), (r.PVCS, "a-data")):

@@ -199,7 +199,7 @@ def test_what_cannot_begin_ends_with_exit_code_2(imports, tmp_path):
 
 
 def test_deleting_an_import_cancels_it_and_ctrl_c_does_not(imports, export):
-    with served(export.ova.parent, delay=0.5) as url:
+    with served(export.ova.parent, delay=0.4) as url:
         process = imports.start(f"{url}/legacy.ova", "--name", "slow", "--network", "Storage=", *PLAIN)
         name = wait_for(lambda: [i["metadata"]["name"] for i in imports.platform.list("vmimport")], 20)[0]
         imports.wait(name, "Transferring")

@@ -70,7 +70,7 @@ def kill(platform: Platform, what: str) -> None:
 @pytest.mark.parametrize(("phase", "victim"), FAULTS, ids="-".join)
 def test_an_import_survives_or_ends_clearly(imports, unknown, phase, victim):
     platform, name = imports.platform, f"{phase}-{victim}".lower()
-    with served(unknown.parent, delay=0.1) as url:
+    with served(unknown.parent, delay=0.005) as url:
         source = {"url": f"{url}/guest.ova"} if phase == "Transferring" else {"path": str(unknown)}
         imports.create(name, source=source, targetName=name, **SPECS[phase])
         imports.vms.append(name)
@@ -99,7 +99,7 @@ def test_an_import_survives_or_ends_clearly(imports, unknown, phase, victim):
 @pytest.mark.parametrize("phase", ["Transferring", "Converting", "Proving"])
 def test_an_import_that_is_deleted_leaves_nothing(imports, unknown, phase):
     name = f"gone-{phase}".lower()
-    with served(unknown.parent, delay=0.1) as url:
+    with served(unknown.parent, delay=0.005) as url:
         source = {"url": f"{url}/guest.ova"} if phase == "Transferring" else {"path": str(unknown)}
         imports.create(name, source=source, targetName=name, **SPECS[phase])
         imports.wait(name, phase, seconds=90)

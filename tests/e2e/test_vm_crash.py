@@ -80,7 +80,7 @@ def test_a_guest_outlives_the_supervisor_that_is_killed_and_down_and_up(platform
     check_remembers(platform, virtctl, word, pid)
     platform.down()
     assert alive(pid)
-    assert platform.processes() == [pid]
+    assert platform.lasting() == [pid]
     platform.up()
     ready(platform)
     check_remembers(platform, virtctl, word, pid)

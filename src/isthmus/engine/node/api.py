@@ -9,26 +9,25 @@ import contextlib
 import json
 import logging
 import os
-from collections.abc import AsyncIterator, Awaitable, Callable
+from collections.abc import Awaitable, Callable
 from functools import partial
 from pathlib import Path
 from typing import Any
 
-from aiohttp import BodyPartReader, web
+from aiohttp import web
 
 from isthmus.client import resources
 from isthmus.client.cached import CachedClient
 from isthmus.engine.node import guestapi, launchers, logfiles, podstatus, portforward, sockets, streams
-from isthmus.engine.node.disk import files, ingest, probe
-from isthmus.engine.node.disk.sources import Sources, local_path
 from isthmus.engine.node.guest.agent import GuestAgentError
 from isthmus.engine.node.pods import PodReconciler
+from isthmus.engine.node.uploads import Uploads
 from isthmus.engine.node.vm.errors import MachineError
 from isthmus.engine.node.vm.machines import Machines
 from isthmus.engine.node.vm.running import Running
 from isthmus.lib import run
 from isthmus.lib.tasks import TaskSet
-from isthmus.machinery import errors, quantity
+from isthmus.machinery import errors
 from isthmus.machinery.errors import StatusError
 
 log = logging.getLogger(__name__)
@@ -38,8 +37,6 @@ Handler = Callable[[web.Request], Awaitable[web.StreamResponse]]
 
 CONSOLE_LOG = "guest-console-log"
 VERBATIM = "isthmus.dev/upload-verbatim"  # annotation of a claim that takes a file which is no disk image
-CONDITION = "cdi.kubevirt.io/storage.condition.running"
-UPLOADED = {"cdi.kubevirt.io/storage.pod.phase": "Succeeded", CONDITION: "false", f"{CONDITION}.reason": "Completed"}
 
 
 def status_response(error: StatusError) -> web.Response:
@@ -67,8 +64,8 @@ class Api:
         self._machines = machines
         self._pods = pods
         self._sessions: dict[tuple[str, str], tuple[web.WebSocketResponse, asyncio.Event]] = {}
-        self._uploads: set[tuple[str, str]] = set()
         self._tasks = TaskSet()
+        self._uploads = Uploads(cached, self._tasks)
 
     def build(self) -> web.Application:
         """The application with all its routes."""
@@ -84,7 +81,7 @@ class Api:
         for name, query in guestapi.QUERIES.items():
             app.router.add_get(f"{vmi}/{name}", partial(self._query, query))
         app.router.add_get("/pods/{namespace}/{name}/log", self.log)
-        app.router.add_post("/upload/{namespace}/{name}", self.upload)
+        app.router.add_post("/upload/{namespace}/{name}", self._uploads.receive)
         return app
 
     async def serve(self, path: Path) -> web.AppRunner:
@@ -196,7 +193,7 @@ class Api:
     async def _query(self, query: guestapi.Query, request: web.Request) -> web.StreamResponse:
         return web.json_response(await query(self._running(request)))
 
-    # --- logs and uploads -------------------------------------------------------------------------------------------
+    # --- logs -------------------------------------------------------------------------------------------------------
 
     async def log(self, request: web.Request) -> web.StreamResponse:
         """pods/log: the guest's serial console, QEMU's own words, or a worker's output."""
@@ -234,66 +231,6 @@ class Api:
         metadata = pod["metadata"]
         now = self._cached.get(resources.PODS, metadata["namespace"], metadata["name"])
         return now is not None and now["metadata"]["uid"] == metadata["uid"] and not podstatus.is_final(now)
-
-    async def upload(self, request: web.Request) -> web.StreamResponse:
-        """Fill a claim's volume from the body, and say on the claim that it is done.
-
-        With `async` the answer comes when the image is here and looks like one; what is left may take minutes.
-        """
-        namespace, name = request.match_info["namespace"], request.match_info["name"]
-        if (namespace, name) in self._uploads:
-            raise errors.unavailable(f"an upload into PVC {namespace}/{name} is going on")
-        self._uploads.add((namespace, name))
-        try:
-            volume = await Sources(self._cached.client, namespace).claim_volume(name)
-            path, size = Path(local_path(volume)), quantity.whole(volume["spec"]["capacity"]["storage"])
-            await asyncio.to_thread(files.ensure_volume, path, size)
-            verbatim = self._is_verbatim(namespace, name)
-            await ingest.store(await _upload_body(request), path, size, verbatim=verbatim)
-            placing = self._place(namespace, name, path, size, verbatim=verbatim)
-            work = self._tasks.spawn(placing, name=f"upload {namespace}/{name}")
-            problem = "" if request.query.get("async") == "true" else await asyncio.shield(work)
-        except probe.ImageRefusedError as error:
-            raise errors.bad_request(str(error)) from error
-        finally:
-            self._uploads.discard((namespace, name))
-        if problem:
-            raise errors.bad_request(problem)
-        return web.Response()
-
-    def _is_verbatim(self, namespace: str, claim: str) -> bool:
-        found = self._cached.get(resources.PVCS, namespace, claim) or {"metadata": {}}
-        return (found["metadata"].get("annotations") or {}).get(VERBATIM) == "true"
-
-    async def _place(self, namespace: str, name: str, path: Path, size: int, *, verbatim: bool) -> str:
-        """Convert what was uploaded; gives what is wrong with it. The claim takes another upload then."""
-        problem, annotations = "", UPLOADED
-        try:
-            await ingest.put_in_place(path, size, verbatim=verbatim)
-        except (probe.ImageRefusedError, run.CommandError) as error:
-            problem = str(error)
-            annotations = {f"{CONDITION}.message": problem, f"{CONDITION}.reason": "Error"}
-        await self._annotate(namespace, name, annotations)
-        return problem
-
-    async def _annotate(self, namespace: str, name: str, annotations: dict[str, str]) -> None:
-        await self._cached.client.patch(resources.PVCS, name, {"metadata": {"annotations": annotations}}, namespace)
-
-
-async def _upload_body(request: web.Request) -> AsyncIterator[bytes]:
-    """The image: the whole body, or the first file of a form."""
-    if not request.content_type.startswith("multipart/"):
-        return request.content.iter_chunked(1 << 20)
-    form = await request.multipart()
-    part = await form.next()
-    if not isinstance(part, BodyPartReader):
-        raise errors.bad_request("the form has no file")
-    return _read_part(part)
-
-
-async def _read_part(part: BodyPartReader) -> AsyncIterator[bytes]:
-    while chunk := await part.read_chunk(1 << 20):
-        yield bytes(chunk)
 
 
 def _wanted(request: web.Request) -> logfiles.Wanted:

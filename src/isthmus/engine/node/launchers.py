@@ -23,8 +23,7 @@ def launcher_key(pod: Object) -> Key | None:
 
 def is_of(pod: Object, vmi: Object) -> bool:
     """Whether the Pod was made for this VMI, not for an earlier one of its name."""
-    created_by: str | None = (pod["metadata"].get("labels") or {}).get(CREATED_BY)
-    return created_by == vmi["metadata"]["uid"]
+    return bool((pod["metadata"].get("labels") or {}).get(CREATED_BY) == vmi["metadata"]["uid"])
 
 
 def find_deadline(vmi: Object, pod: Object | None) -> float | None:

@@ -90,6 +90,7 @@ class VmiReconciler:
         if vmi is None:
             if self._cached.get(resources.VMS, *key) is None:
                 await self._networks.release(*key)  # its addresses were kept over restarts, for it alone
+                await self._machines.forget(key)
             return None
         return await self._step(key, vmi, mine)
 

@@ -1,13 +1,16 @@
 """Transferring: a claim for each disk, and one worker that streams them all, its progress read from its log."""
 
+import time
 from typing import Any
 
 from isthmus.client import resources
 from isthmus.importer.map import claims
 from isthmus.importer.phases import source, worker
-from isthmus.importer.phases.phase import Import, Next
+from isthmus.importer.phases.phase import Import, ImportFailedError, Next
+from isthmus.lib import clock
 
 Object = dict[str, Any]
+STALL = 600  # seconds
 
 
 async def step(work: Import) -> Next:
@@ -26,12 +29,30 @@ async def step(work: Import) -> Next:
     done = await worker.finished(work, pod)
     reports = [r["transfer"] for r in worker.read_json_lines(await work.log(name, tail=3)) if "transfer" in r]
     if reports:
-        await work.patch_status({"transfer": reports[-1], "progress": progress(reports[-1])})
+        await _show(work, reports[-1])
     if not done:
+        await _check_stall(work, pod)
         return Next.STAY
     await work.patch_status({"disks": written(work, reports[-1] if reports else {})})
     await work.delete(resources.PODS, name)
     return Next.ONWARD
+
+
+async def _show(work: Import, report: Object) -> None:
+    """Write how far the worker is, if that is news."""
+    shown, before = progress(report), work.status.get("progress") or {}
+    moved = any(shown.get(key) != before.get(key) for key in ("bytes", "percent"))
+    if moved or (work.status.get("transfer") or {}).get("phase") != report.get("phase"):
+        await work.patch_status({"transfer": report, "progress": shown | {"lastProgressTime": clock.timestamp()}})
+
+
+async def _check_stall(work: Import, pod: Object) -> None:
+    """A worker that reads nothing for long is started anew, or given up."""
+    last = (work.status.get("progress") or {}).get("lastProgressTime")
+    if last and time.time() - clock.parse(last) > STALL and not pod["metadata"].get("deletionTimestamp"):
+        if not await worker.restart(work, pod, f"read nothing for {STALL} s"):
+            raise ImportFailedError(f"the transfer stands still: nothing was read for {STALL} s, several times")
+        await work.patch_status({"progress": None})
 
 
 def build_arguments(work: Import, given: source.Source) -> list[str]:

@@ -11,6 +11,7 @@ Object = dict[str, Any]
 IMAGE = "isthmus.dev/worker"
 KILLED = 137  # SIGKILL: by the kernel for want of memory, by a person, or with the node
 MOST_RESTARTS = 3
+PATIENCE = 900  # seconds until a node must have started a worker
 GRACE_SECONDS = 10
 
 
@@ -49,10 +50,10 @@ async def finished(work: Import, pod: Object) -> bool:
     status = pod.get("status") or {}
     phase = status.get("phase")
     if phase == "Failed" and not pod["metadata"].get("deletionTimestamp"):
-        if exit_code(pod) != KILLED or not await _restart(work, pod):
+        if exit_code(pod) != KILLED or not await restart(work, pod, "was killed"):
             raise ImportFailedError(await _last_words(work, pod))
     elif phase in (None, "Pending"):
-        await work.tell(_waiting(status) or work.message)
+        await _tell_why(work, status)
     return bool(phase == "Succeeded")
 
 
@@ -64,6 +65,15 @@ def exit_code(pod: Object) -> int | None:
     return None
 
 
+async def _tell_why(work: Import, status: Object) -> None:
+    """Say why the worker does not start; give up when that has lasted too long."""
+    waiting = _waiting(status)
+    if work.seconds_in_phase() > PATIENCE:
+        raise ImportFailedError(f"no node has started the worker within {PATIENCE} s. {waiting}".strip())
+    if waiting:
+        await work.tell(waiting)
+
+
 def _waiting(status: Object) -> str:
     """Why the worker does not start, in the node's words."""
     for container in status.get("containerStatuses") or []:
@@ -73,12 +83,13 @@ def _waiting(status: Object) -> str:
     return ""
 
 
-async def _restart(work: Import, pod: Object) -> bool:
+async def restart(work: Import, pod: Object, why: str) -> bool:
+    """Start a worker anew; whether that may still be tried."""
     count = int(work.status.get("restarts") or 0)
     if count >= MOST_RESTARTS:
         return False
     await work.patch_status({"restarts": count + 1})
-    await work.warn("WorkerKilled", f"the worker {pod['metadata']['name']} was killed and is started anew")
+    await work.warn("WorkerKilled", f"the worker {pod['metadata']['name']} {why} and is started anew")
     await work.delete(resources.PODS, pod["metadata"]["name"])
     return True
 

@@ -5,11 +5,21 @@ from collections.abc import Mapping
 from enum import Enum
 from typing import Any
 
+from isthmus.codec.vmdk.header import Limits
+from isthmus.importer.sources.errors import SourceError
 from isthmus.importer.sources.package import Package
 
 
 def describe(package: Package) -> dict[str, Any]:
-    """The package's machines, and what is known about the integrity of its files."""
+    """The package's machines, and what is known about the integrity of its files.
+
+    Raises SourceError for a disk that no volume can hold.
+    """
+    for machine in package.envelope.machines:
+        for disk in machine.disks:
+            if (disk.capacity or 0) > (largest := Limits().capacity):
+                reason = f"disk {disk.id!r} has {disk.capacity} bytes, more than the {largest} that a disk may have"
+                raise SourceError(reason, source=package.name)
     return {
         "source": package.name,
         "signed": package.signed,

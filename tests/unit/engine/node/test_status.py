@@ -1,6 +1,6 @@
 import pytest
 
-from isthmus.engine.node import capacity, podstatus, portforward, status, vmis
+from isthmus.engine.node import capacity, launchers, podstatus, portforward, status
 from isthmus.engine.node.vm.machine import Host
 
 NOW, LATER = "2026-01-01T00:00:00Z", "2026-01-01T01:00:00Z"
@@ -127,9 +127,9 @@ def test_a_pod_goes_from_waiting_through_running_to_its_end():
 
 def test_the_second_failure_of_a_pull_is_a_back_off():
     pod = {**POD, "status": podstatus.waiting(POD, "ErrImagePull", "", NOW)}
-    assert vmis.waiting_reason("ErrImagePull", POD) == "ErrImagePull"
-    assert vmis.waiting_reason("ErrImagePull", pod) == "ImagePullBackOff"
-    assert vmis.waiting_reason("InvalidImageName", pod) == "InvalidImageName"
+    assert launchers.waiting_reason("ErrImagePull", POD) == "ErrImagePull"
+    assert launchers.waiting_reason("ErrImagePull", pod) == "ImagePullBackOff"
+    assert launchers.waiting_reason("InvalidImageName", pod) == "InvalidImageName"
 
 
 def deleted(spec=None, at="2026-01-01T00:00:10Z"):
@@ -151,12 +151,12 @@ ALIVE = {"metadata": {}, "spec": {}}
     ],
 )
 def test_the_deadline_is_the_nearest(vmi, pod, seconds):
-    found = vmis.find_deadline(vmi, pod)
-    assert found == (None if seconds is None else vmis.clock.parse("2026-01-01T00:00:00Z") + seconds)
+    found = launchers.find_deadline(vmi, pod)
+    assert found == (None if seconds is None else launchers.clock.parse("2026-01-01T00:00:00Z") + seconds)
 
 
 def test_a_machine_without_its_pod_has_no_time():
-    assert vmis.find_deadline(ALIVE, None) == 0
+    assert launchers.find_deadline(ALIVE, None) == 0
 
 
 def test_a_port_is_reached_at_the_pod_or_by_a_forward_of_the_host():

@@ -115,10 +115,10 @@ def _annotations(vmi: Object) -> dict[str, str]:
         "kubevirt.io/migrationTransportUnix": "true",
         "descheduler.alpha.kubernetes.io/request-evict-only": "",
     }
-    return own | _multus(vmi["spec"])
+    return own | _multus(vmi["spec"], vmi["metadata"]["namespace"])
 
 
-def _multus(spec: Object) -> dict[str, str]:
+def _multus(spec: Object, own_namespace: str) -> dict[str, str]:
     """Which NetworkAttachmentDefinitions the pod joins, under the interface names of KubeVirt's hashed scheme."""
     macs = {i["name"]: i.get("macAddress") for i in at(spec, "domain.devices.interfaces") or []}
     joined, out = [], {}
@@ -131,7 +131,7 @@ def _multus(spec: Object) -> dict[str, str]:
             continue
         namespace, _, short = name.rpartition("/")
         link = f"pod{hashlib.sha256(network['name'].encode()).hexdigest()[:11]}"
-        entry = {"name": short, "interface": link} | ({"namespace": namespace} if namespace else {})
+        entry = {"name": short, "interface": link, "namespace": namespace or own_namespace}
         joined.append(entry | ({"mac": macs[network["name"]]} if macs.get(network["name"]) else {}))
     if joined:
         out["k8s.v1.cni.cncf.io/networks"] = orjson.dumps(joined).decode()

@@ -107,8 +107,14 @@ class ImageStore:
         task = self._pulls.get(key)
         if task is None:
             task = self._pulls[key] = asyncio.create_task(self._pull(wanted, auth))
-            task.add_done_callback(lambda _: self._pulls.pop(key, None))
+            task.add_done_callback(lambda done: self._pull_ended(key, done))
         return await asyncio.shield(task)
+
+    def _pull_ended(self, key: str, done: asyncio.Task[Image]) -> None:
+        """Whoever asked may have gone meanwhile: then nobody retrieves the error, and nobody misses it."""
+        self._pulls.pop(key, None)
+        if not done.cancelled():
+            done.exception()
 
     async def _pull(self, wanted: reference.Reference, auth: Mapping[str, Any] | None) -> Image:
         async with self._working():

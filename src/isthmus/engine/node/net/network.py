@@ -105,15 +105,24 @@ class Network:
             await asyncio.to_thread(self._leases.release, namespace, name)
 
     async def adopt(self, uids: set[str]) -> None:
-        """After an agent restart: serve DHCP again for the living VMs `uids`, remove what the others left."""
+        """After an agent restart: serve DHCP again for the living VMs `uids`, remove what the others left.
+
+        One that is broken does not keep the others from being looked after. Raises NetworkError for all that failed.
+        """
+        failed = []
         for uid in self._records.uids():
-            if uid not in uids:
-                await self.detach(uid)
-                continue
-            async with self._lock(uid):
-                record = self._records.read(uid)
-                if record is not None and record.netns and _is_sound(record):
-                    await self._serve(record)  # any other is mended by `attach`, which knows what is asked for
+            try:
+                await (self._resume(uid) if uid in uids else self.detach(uid))
+            except NetworkError as error:
+                failed.append(f"{uid}: {error}")
+        if failed:
+            raise NetworkError("NetworkFailed", "; ".join(failed))
+
+    async def _resume(self, uid: str) -> None:
+        async with self._lock(uid):
+            record = self._records.read(uid)
+            if record is not None and record.netns and _is_sound(record):
+                await self._serve(record)  # any other is mended by `attach`, which knows what is asked for
 
     async def stop(self) -> None:
         """Close our sockets; networks and VMs stay."""

@@ -108,7 +108,8 @@ class Machines:
         sockets = self.sockets(uid)
         sockets.directory.mkdir(parents=True, exist_ok=True, mode=0o700)
         nics = {nic.name: nic for nic in attachment.nics}
-        machine = spec.build_machine(vmi, images, nics, self.host, sockets.directory, kernel_boot)
+        state = self._state((vmi["metadata"]["namespace"], vmi["metadata"]["name"]))
+        machine = spec.build_machine(vmi, images, nics, self.host, sockets.directory, kernel_boot, state)
         try:
             arguments = argv.build_argv(machine, self.host, sockets)
         except pci.PciError as error:
@@ -142,6 +143,7 @@ class Machines:
         target = machine.firmware.vars_file
         found = self.host.find_firmware(secure=machine.firmware.secure_boot)
         if target and found and not target.exists():
+            target.parent.mkdir(parents=True, exist_ok=True, mode=0o700)
             shutil.copyfile(found[1], target)
 
     def _plan(self, uid: str, vcpus: int = 1, memory_limit: int = 0) -> cgroup.Plan:
@@ -159,6 +161,14 @@ class Machines:
             await running.wait_ended()
         cgroup.leave(self._plan(uid))
         await asyncio.to_thread(shutil.rmtree, self._directory / uid, ignore_errors=True)
+
+    def _state(self, key: Key) -> Path:
+        """What a VM keeps from one instance to the next, beside its volumes."""
+        return self._directory.parent / "state" / key[0] / key[1]
+
+    async def forget(self, key: Key) -> None:
+        """Remove the state of a VM that is gone."""
+        await asyncio.to_thread(shutil.rmtree, self._state(key), ignore_errors=True)
 
     async def close(self) -> None:
         """Let go of everything; the machines run on."""

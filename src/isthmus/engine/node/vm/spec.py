@@ -69,8 +69,10 @@ def build_machine(
     host: Host,
     directory: Path,
     kernel_boot: KernelBoot | None = None,
+    state: Path | None = None,
 ) -> Machine:
-    """The machine that a VMI asks for. `directory` is its own (UEFI variables lie there)."""
+    """The machine that a VMI asks for. UEFI variables lie in `directory`, the machine's own, or (`efi.persistent`) in
+    `state`, which its VM keeps from one instance to the next."""
     spec = vmi["spec"]
     domain = spec["domain"]
     devices = domain.get("devices") or {}
@@ -86,7 +88,7 @@ def build_machine(
         cpu=_cpu(domain),
         memory=find_memory(domain),
         memory_limit=find_memory_limit(domain),
-        firmware=_firmware(vmi, host, directory),
+        firmware=_firmware(vmi, host, directory, state or directory),
         disks=build_disks(spec, images, iothreads),
         interfaces=interfaces,
         kernel_boot=kernel_boot,
@@ -188,7 +190,7 @@ def _cpu(domain: Object) -> Cpu:
     return Cpu(str(cpu.get("model") or "host-model"), wanted, hyperv, hidden)
 
 
-def _firmware(vmi: Object, host: Host, directory: Path) -> Firmware:
+def _firmware(vmi: Object, host: Host, directory: Path, state: Path) -> Firmware:
     domain = vmi["spec"]["domain"]
     firmware = domain.get("firmware") or {}
     features = domain.get("features") or {}
@@ -204,7 +206,7 @@ def _firmware(vmi: Object, host: Host, directory: Path) -> Firmware:
         serial=str(firmware.get("serial") or ""),
         efi=efi is not None,
         secure_boot=secure,
-        vars_file=directory / "efi-vars.fd" if efi is not None else None,
+        vars_file=(state if efi.get("persistent") else directory) / "efi-vars.fd" if efi is not None else None,
         acpi=(features.get("acpi") or {}).get("enabled") is not False,
         smm=(features.get("smm") or {}).get("enabled", "smm" in features) is True,
         chassis=tuple((key, str(chassis[field])) for field, key in CHASSIS.items() if chassis.get(field)),

@@ -1,3 +1,4 @@
+from dataclasses import replace
 from pathlib import Path
 
 import pytest
@@ -158,3 +159,16 @@ def test_an_interface_that_is_absent_is_not_asked_for():
         networks=[{"name": "a", "pod": {}}, {"name": "b", "multus": {"networkName": "x"}}],
     )
     assert [request.name for request in interfaces.build_requests(vmi, {})] == ["a"]
+
+
+@pytest.mark.parametrize(("efi", "place"), [({}, "/vms/u"), ({"persistent": True}, "/state/ns/vm")])
+def test_uefi_variables_outlive_the_instance_only_if_they_are_asked_to(efi, place):
+    vmi = vmi_of(
+        {
+            "firmware": {"bootloader": {"efi": {"secureBoot": False, **efi}}},
+            "devices": {"autoattachPodInterface": False},
+        }
+    )
+    host = replace(HOST, firmwares=(("plain", Path("/code.fd"), Path("/vars.fd")),))
+    machine = spec.build_machine(vmi, {}, {}, host, Path("/vms/u"), None, Path("/state/ns/vm"))
+    assert machine.firmware.vars_file == Path(place, "efi-vars.fd")
