@@ -147,7 +147,7 @@ class Platform:
         return int(found[0].read_text())
 
     def kill(self, component: str) -> int:
-        pid = self.pid(component)
+        pid = wait_for(lambda: alive(pid := self.pid(component)) and pid, 20)  # it may be between two starts
         os.kill(pid, signal.SIGKILL)
         wait_for(lambda: not alive(pid), 5, 0.02)
         return pid

@@ -147,6 +147,7 @@ def test_a_file_that_hashes_to_something_else_is_refused(imports, export):
     imports.wait_clean()
 
 
+@pytest.mark.long
 def test_hostile_packages_end_in_their_message_and_leave_nothing(imports, export, tmp_path):
     paths = {}
     for number, name in enumerate(CORPUS):
@@ -264,6 +265,7 @@ def test_a_legacy_debian_is_converted_and_proven_with_its_evidence(imports, tmp_
     imports.wait_clean()
 
 
+@pytest.mark.long
 def test_progress_on_a_terminal_names_phase_bytes_rate_and_time_left(imports, export):
     with served(export.ova.parent, delay=0.15) as url:
         command = f"isthmus import {url}/legacy.ova --name shown --network Storage= {' '.join(PLAIN)}"

@@ -91,7 +91,7 @@ def test_a_guest_outlives_the_supervisor_that_is_killed_and_down_and_up(platform
 def test_what_happens_while_the_agent_is_dead_is_learnt_from_the_disk(platform, virtctl, survivor):
     """The guest powers off while nobody watches: Always brings a new one."""
     shell = virtctl.console(SURVIVOR).login()
-    shell.run("(sleep 1; poweroff -f) &")
+    shell.run("{ sleep 1; poweroff -f; } &\n:")
     platform.kill("agent")
     wait_for(lambda: (v := platform.find("vmi", SURVIVOR)) and v["metadata"]["uid"] != survivor, 60)
     platform.wait_phase("vmi", SURVIVOR, "Running", 60)

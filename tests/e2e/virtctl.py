@@ -79,6 +79,8 @@ class Console:
         if "login" in found[0]:
             self.send("root\n")
             self.expect(PROMPT, 20)
+        self.send("stty cols 1000\n")  # lines that are wrapped as they are echoed would not be recognized
+        self.expect(r"cols 1000\r*\n(?s:.*)" + PROMPT, 20)
         return self
 
     def closed(self, seconds: float = 10) -> bool:
