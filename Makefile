@@ -3,7 +3,7 @@ BIN := .venv/bin
 export PATH := $(CURDIR)/$(BIN):$(PATH):/usr/sbin:/sbin
 
 # The end-to-end tests that were seen green on a quiet machine; the others run in test-all until they were (docs/open-points.md).
-SEEN := tests/kubectl $(addprefix tests/e2e/test_,control_loops.py conversion.py image_registry.py import.py \
+SEEN := tests/kubectl $(addprefix tests/e2e/test_,control_loops.py conversion.py image_registry.py \
 	kubevirt_semantics.py network.py store_crash.py wheel.py)
 
 .PHONY: help setup demo scenario check test test-all bench fix clean

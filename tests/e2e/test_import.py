@@ -266,9 +266,12 @@ def test_a_legacy_debian_is_converted_and_proven_with_its_evidence(imports, tmp_
 
 
 @pytest.mark.long
-def test_progress_on_a_terminal_names_phase_bytes_rate_and_time_left(imports, export):
-    with served(export.ova.parent, delay=0.15) as url:
-        command = f"isthmus import {url}/legacy.ova --name shown --network Storage= {' '.join(PLAIN)}"
+def test_progress_on_a_terminal_names_phase_bytes_rate_and_time_left(imports, tmp_path):
+    raw = tmp_path / "random.raw"
+    raw.write_bytes(os.urandom(12 << 20))
+    make_ova.make_ova(tmp_path / "random.ova", ovf.Machine("random", ()), [raw])
+    with served(tmp_path, delay=0.004) as url:
+        command = f"isthmus import {url}/random.ova --name shown {' '.join(PLAIN)}"
         environment = {"ISTHMUS_HOME": str(imports.platform.home.root)}
         shown = subprocess.run(
             ["script", "-qec", command, "/dev/null"],

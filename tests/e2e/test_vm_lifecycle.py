@@ -276,6 +276,7 @@ def short(platform):
         made.append(name)
         return platform.create(manifests.vm(name, strategy, **changes))
 
+    make.made = made
     yield make
     for name in made:
         platform.delete("vm", name)
@@ -357,3 +358,25 @@ def test_an_image_that_cannot_be_had_is_named(platform, short):
     finally:
         platform.delete("vm", "noimage")
         platform.wait_gone("vmi", "noimage")
+
+
+def test_an_instance_type_gives_cpu_and_memory_and_is_frozen_at_the_first_start(platform, virtctl, short):
+    body = manifests.vm("typed", "Halted", domain={"devices": {"disks": [{"name": "root", "disk": {}}]}})
+    body["spec"]["instancetype"] = {"name": "u1.nano"}
+    platform.create(body)
+    short.made.append("typed")
+    expanded = virtctl.expand("typed")["spec"]
+    assert "instancetype" not in expanded
+    assert expanded["template"]["spec"]["domain"]["memory"]["guest"] == "512Mi"
+    virtctl.start("typed", paused=True)
+    vm = platform.wait_status("typed", "Paused", 60)
+    assert vm["status"]["instancetypeRef"]["controllerRevisionRef"]["name"]
+    vmi = platform.get("vmi", "typed")
+    assert vmi["spec"]["domain"]["memory"]["guest"] == "512Mi"
+    assert vmi["status"]["currentCPUTopology"] == {"sockets": 1, "cores": 1, "threads": 1}
+    assert vmi["metadata"]["annotations"]["kubevirt.io/cluster-instancetype-name"] == "u1.nano"
+    body["metadata"]["name"] = "conflict"
+    body["spec"]["template"]["spec"]["domain"]["memory"] = {"guest": "1Gi"}
+    with pytest.raises(ApiError) as refused:
+        platform.create(body)
+    assert (refused.value.code, "memory" in refused.value.message) in ((422, True), (400, True)), refused.value

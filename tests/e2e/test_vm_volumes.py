@@ -23,10 +23,11 @@ SERIAL = "ISTHMUS-1"
 
 
 def volumes(host_disk):
+    drive = {"name": "drive"}
     user = {"userData": "#cloud-config\npassword: x\n", "networkData": "version: 2\n"}
     return [
         {"name": "seed", "cloudInitNoCloud": user, **CDROM},
-        {"name": "drive", "cloudInitConfigDrive": {"secretRef": {"name": "drive"}, "networkDataSecretRef": {"name": "drive"}}},
+        {"name": "drive", "cloudInitConfigDrive": {"secretRef": drive, "networkDataSecretRef": drive}},
         {"name": "config", "configMap": {"name": "settings", "volumeLabel": "settings"}, **SCSI},
         {"name": "keys", "secret": {"secretName": "keys", "volumeLabel": "keys"}},
         {"name": "meta", "downwardAPI": {"volumeLabel": "meta", "fields": [

@@ -4,6 +4,7 @@ virtctl itself cannot be had here. Written from its documented behaviour (client
 `VMIInterface` and their subresource helpers); each command is one method, named as virtctl names it.
 """
 
+import contextlib
 import hashlib
 import http.client
 import json
@@ -273,4 +274,5 @@ def _drain(source: ClientConnection, target: socket.socket) -> None:
             target.sendall(data)
     except (OSError, ConnectionClosed):
         pass
-    target.close()
+    with contextlib.suppress(OSError):
+        target.shutdown(socket.SHUT_RDWR)  # which also ends `_pump`, that reads from it

@@ -36,7 +36,6 @@ Object = dict[str, Any]
 Handler = Callable[[web.Request], Awaitable[web.StreamResponse]]
 
 CONSOLE_LOG = "guest-console-log"
-VERBATIM = "isthmus.dev/upload-verbatim"  # annotation of a claim that takes a file which is no disk image
 
 
 def status_response(error: StatusError) -> web.Response:

@@ -25,6 +25,7 @@ Object = dict[str, Any]
 Key = tuple[str, str]
 
 CHUNK = 1 << 20
+VERBATIM = "isthmus.dev/upload-verbatim"  # annotation of a claim that takes a file as it is: no disk image
 CONDITION = "cdi.kubevirt.io/storage.condition.running"
 UPLOADED = {"cdi.kubevirt.io/storage.pod.phase": "Succeeded", CONDITION: "false", f"{CONDITION}.reason": "Completed"}
 
@@ -62,18 +63,23 @@ class Uploads:
             volume = await Sources(self._cached.client, key[0]).claim_volume(key[1])
             path, size = Path(local_path(volume)), quantity.whole(volume["spec"]["capacity"]["storage"])
             await asyncio.to_thread(files.ensure_volume, path, size)
-            await ingest.store(await _body(request), path, size)
+            verbatim = self._is_verbatim(key)
+            await ingest.store(await _body(request), path, size, verbatim=verbatim)
         except NotReadyError as error:
             raise errors.unavailable(str(error)) from error
         except probe.ImageRefusedError as error:
             raise errors.bad_request(str(error)) from error
-        return self._tasks.spawn(self._place(key, path, size), name=f"upload {'/'.join(key)}")
+        return self._tasks.spawn(self._place(key, path, size, verbatim=verbatim), name=f"upload {'/'.join(key)}")
 
-    async def _place(self, key: Key, path: Path, size: int) -> str:
+    def _is_verbatim(self, key: Key) -> bool:
+        found = self._cached.get(resources.PVCS, *key) or {"metadata": {}}
+        return (found["metadata"].get("annotations") or {}).get(VERBATIM) == "true"
+
+    async def _place(self, key: Key, path: Path, size: int, *, verbatim: bool) -> str:
         """Convert what was uploaded; gives what is wrong with it. The claim takes another upload then."""
         problem, annotations = "", UPLOADED
         try:
-            await ingest.put_in_place(path, size)
+            await ingest.put_in_place(path, size, verbatim=verbatim)
         except (probe.ImageRefusedError, run.CommandError) as error:
             problem = str(error)
             annotations = {f"{CONDITION}.message": problem, f"{CONDITION}.reason": "Error"}

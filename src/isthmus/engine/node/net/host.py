@@ -75,6 +75,17 @@ async def _ip(*arguments: str) -> list[dict[str, Any]]:
     return parsed
 
 
+async def find_ports(bridge: str) -> list[str]:
+    """The links that are on a bridge."""
+    return [str(link["ifname"]) for link in await _ip("link", "show", "master", bridge) if link]
+
+
+async def find_addresses(link: str) -> list[str]:
+    """The IPv4 addresses of a link, and its IPv6 addresses but for those that the kernel gives."""
+    shown = [info for entry in await _ip("addr", "show", "dev", link) for info in entry.get("addr_info") or ()]
+    return [str(info["local"]) for info in shown if info.get("scope") == "global"]
+
+
 def choose_subnet(asked: IPv4Network | None, kept: IPv4Network | None, routes: Routes, bridge: str) -> IPv4Network:
     """The pod network's subnet: the one asked for, else that of last time, else the first that clashes with no route.
 

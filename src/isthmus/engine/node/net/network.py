@@ -97,6 +97,7 @@ class Network:
                 name = self._netns(uid)
                 if record is not None or netns.path_of(name).exists():
                     await remove(plan.detach(name, [link.host for link in record.links] if record else []))
+                await self._node.drop_unused()
             self._records.forget(uid)
 
     async def release(self, namespace: str, name: str) -> None:

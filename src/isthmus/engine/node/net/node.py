@@ -96,6 +96,22 @@ class Node:
         """Put an existing interface on the bridge that `link` names: a running VM moves to another network."""
         await apply(plan.move(link, self.facts))
 
+    async def drop_unused(self) -> None:
+        """Take away those of our bridges that have neither a port nor an address. They come back on demand."""
+        async with self._lock:
+            unused = [name for name in self._made if await self._is_unused(name)]
+            if not unused:
+                return
+            await remove(Step("ip", tuple(f"link del {name}" for name in unused)))
+            self._made = [name for name in self._made if name not in unused]
+            self._ready = {network for network in self._ready if node_bridge(network, self.facts) not in unused}
+            self._save()
+
+    async def _is_unused(self, bridge: str) -> bool:
+        if bridge == self.config.bridge or not host.has_link(bridge):
+            return False
+        return not await host.find_ports(bridge) and not await host.find_addresses(bridge)
+
     async def remove(self) -> None:
         """Take away every bridge and table that we made. VMs on them lose their network."""
         async with self._lock:
@@ -119,6 +135,9 @@ class Node:
             self._made.append(bridge)
         if masqueraded is not None:
             self._masqueraded[str(masqueraded)] = bridge
+        self._save()
+
+    def _save(self) -> None:
         state = {"subnet": str(self.facts.subnet), "made": self._made, "masqueraded": self._masqueraded}
         write_durably(self.path, json.dumps(state, indent=1).encode())
 
