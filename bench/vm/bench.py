@@ -63,6 +63,8 @@ def vm(name: str) -> dict[str, Any]:
     spec = body["spec"]["template"]["spec"]
     spec["volumes"][0]["containerDisk"]["image"] = sector.IDLE
     spec["domain"]["memory"]["guest"] = "64Mi"
+    # KubeVirt asks for a tenth of a CPU for each virtual one: fifty would not be scheduled on this machine.
+    spec["domain"]["resources"] = {"requests": {"cpu": "10m"}}
     return body
 
 

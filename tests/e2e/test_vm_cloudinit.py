@@ -21,7 +21,8 @@ runcmd: [[sh, -c, "echo CLOUD-INIT-DONE > /dev/ttyS0"]]
 NETWORK_DATA = """version: 2
 ethernets:
   any:
-    match: {name: "e*"}
+    match: {macaddress: "02:00:00:00:77:01"}
+    set-name: eth0
     dhcp4: true
     nameservers: {addresses: [192.0.2.53], search: [lab.test]}
 """
@@ -73,7 +74,9 @@ def test_cloud_init_does_what_its_seed_says(platform, virtctl, golden, kind):
     platform.kubectl("apply", "-f", "-", stdin=secret)
     method = {"noCloud": {}} if name == "nocloud" else {"configDrive": {}}
     access = [{"sshPublicKey": {"source": {"secret": {"secretName": "ssh"}}, "propagationMethod": method}}]
-    platform.create(machine(name, seed, accessCredentials=access, hostname=f"{name}-host"))
+    card = {"name": "default", "masquerade": {}, "macAddress": "02:00:00:00:77:01"}
+    network = {"interfaces": [card], "networks": [{"name": "default", "pod": {}}]}
+    platform.create(machine(name, seed, accessCredentials=access, hostname=f"{name}-host", **network))
     try:
         platform.wait_phase("vmi", name, "Running", 120)
         shell = log_in(virtctl.console(name))

@@ -361,7 +361,8 @@ def test_an_image_that_cannot_be_had_is_named(platform, short):
 
 
 def test_an_instance_type_gives_cpu_and_memory_and_is_frozen_at_the_first_start(platform, virtctl, short):
-    body = manifests.vm("typed", "Halted", domain={"devices": {"disks": [{"name": "root", "disk": {}}]}})
+    body = manifests.vm("typed", "Halted", terminationGracePeriodSeconds=0)
+    del body["spec"]["template"]["spec"]["domain"]["memory"]
     body["spec"]["instancetype"] = {"name": "u1.nano"}
     platform.create(body)
     short.made.append("typed")

@@ -38,6 +38,7 @@ def build_instance(vm: Object, template: Object, *, paused: bool = False) -> Obj
     if paused:
         spec["startStrategy"] = "Paused"
     annotations = dict(metadata.get("annotations") or {})
+    annotations |= type_annotations(vm)
     annotations[GENERATION] = str(vm["metadata"].get("generation", 1))
     return {
         "apiVersion": "kubevirt.io/v1",
@@ -53,6 +54,17 @@ def build_instance(vm: Object, template: Object, *, paused: bool = False) -> Obj
         "spec": spec,
         "status": {"virtualMachineRevisionName": revision_name(vm)},  # VMIs have no status subresource
     }
+
+
+def type_annotations(vm: Object) -> dict[str, str]:
+    """What an instance says of its types, since their fields are folded into it: kubevirt.io/cluster-instancetype-name
+    and its like."""
+    found = {}
+    for which in TYPES:
+        if name := at(vm, f"spec.{which}.name"):
+            cluster = "cluster" in str(at(vm, f"spec.{which}.kind") or "cluster").lower()  # by default it is one
+            found[f"kubevirt.io/{'cluster-' if cluster else ''}{which}-name"] = str(name)
+    return found
 
 
 def revision_name(vm: Object, generation: int | None = None) -> str:

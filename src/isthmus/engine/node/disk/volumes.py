@@ -161,7 +161,7 @@ async def _cloud_init(context: Context, name: str, source: Object, kind: str) ->
         metadata["namespace"],
         context.spec.get("hostname") or metadata["name"],
         firmware_uuid(context.vmi),
-        (metadata.get("annotations") or {}).get("kubevirt.io/instancetype-name", ""),
+        _instance_type(metadata.get("annotations") or {}),
     )
     secrets = cloudinit.Secrets(
         await _named_secret(context, source.get("secretRef")),
@@ -170,6 +170,11 @@ async def _cloud_init(context: Context, name: str, source: Object, kind: str) ->
     )
     label, contents = cloudinit.build_files(kind, source, identity, secrets)
     return _iso(context, name, label, contents)
+
+
+def _instance_type(annotations: Mapping[str, str]) -> str:
+    names = (f"kubevirt.io/{prefix}instancetype-name" for prefix in ("", "cluster-"))
+    return next((annotations[name] for name in names if name in annotations), "")
 
 
 async def _cloud_init_no_cloud(context: Context, name: str, source: Object) -> Image:
