@@ -58,8 +58,7 @@ class Preparer:
         """Raises MachineError, ImageError, NetworkError, StatusError: `reason` and text are fit for a status."""
         metadata = vmi["metadata"]
         uid, namespace = metadata["uid"], metadata["namespace"]
-        directory = self._machines.sockets(uid).directory
-        directory.mkdir(parents=True, exist_ok=True, mode=0o700)
+        directory = self._machines.reserve(uid, (namespace, metadata["name"]))
         context = volumes.Context(vmi, directory, Sources(self._cached.client, namespace), self._images)
         kernel_boot = await volumes.resolve_kernel_boot(context)
         images = await volumes.resolve_volumes(context)

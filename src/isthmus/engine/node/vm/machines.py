@@ -1,7 +1,7 @@
 """The machines of this node: start one, find all again after a restart, remember how each ended.
 
-A machine's directory `vms/<uid>/` lives as long as its VMI: it is where `machine.json` says what runs and `exit.json`
-how it ended, so that a restarted agent knows as much as the one before.
+A machine's directory `vms/<uid>/` lives as long as its VMI: it is where `owner.json` says whose it is, `machine.json`
+what runs and `exit.json` how it ended, so that a restarted agent knows as much as the one before.
 """
 
 import asyncio
@@ -37,6 +37,7 @@ class Machines:
         self.host = host
         self._on_change = on_change
         self._running: dict[str, Running] = {}
+        self._owners = {uid: self._read_owner(uid) for uid in self.uids()}
         self._tasks = TaskSet()
         self._cgroups = cgroup.detect_version()
 
@@ -58,14 +59,26 @@ class Machines:
             return None
         return process.find_exit(self.sockets(uid))
 
+    def reserve(self, uid: str, key: Key) -> Path:
+        """The directory of a machine, made before anything is put there: whoever is killed leaves it with its owner."""
+        directory = self._directory / uid
+        if self._owners.get(uid) != key:
+            directory.mkdir(parents=True, exist_ok=True, mode=0o700)
+            process.write_json(directory / "owner.json", {"namespace": key[0], "name": key[1]})
+            self._owners[uid] = key
+        return directory
+
+    def _read_owner(self, uid: str) -> Key:
+        owner = process.read_json(self._directory / uid / "owner.json") or self.record(uid)
+        return (str(owner.get("namespace", "")), str(owner.get("name", "")))
+
     def uids_of(self, key: Key) -> list[str]:
-        """Every machine that was started for a VMI of this name, whatever its uid."""
-        return [uid for uid in self.uids() if (self.record(uid).get("namespace"), self.record(uid).get("name")) == key]
+        """Every machine that was made for a VMI of this name, whatever its uid."""
+        return [uid for uid, owner in self._owners.items() if owner == key]
 
     def known(self) -> set[Key]:
         """The VMIs that have had a machine here."""
-        records = [self.record(uid) for uid in self.uids()]
-        return {(record["namespace"], record["name"]) for record in records if record}
+        return {key for key in self._owners.values() if key[1]}
 
     def uids(self) -> list[str]:
         """Everything that has a directory here: prepared, running or ended."""
@@ -80,8 +93,7 @@ class Machines:
         return set(self._running)
 
     def _take(self, uid: str, held: process.Process) -> Running:
-        record = self.record(uid)
-        key = (str(record.get("namespace", "")), str(record.get("name", "")))
+        key = self._owners[uid]
         running = Running(uid, self.sockets(uid), held, partial(self._on_change, key))
         self._running[uid] = running
         self._tasks.spawn(self._watch(uid, running, key), name=f"machine {uid}")
@@ -104,11 +116,10 @@ class Machines:
         The record is written before the process is started: whoever is killed between the two finds either the
         process, or a machine that ended without a word.
         """
-        uid = vmi["metadata"]["uid"]
-        sockets = self.sockets(uid)
-        sockets.directory.mkdir(parents=True, exist_ok=True, mode=0o700)
+        uid, key = vmi["metadata"]["uid"], (vmi["metadata"]["namespace"], vmi["metadata"]["name"])
+        sockets = Sockets(self.reserve(uid, key))
         nics = {nic.name: nic for nic in attachment.nics}
-        state = self._state((vmi["metadata"]["namespace"], vmi["metadata"]["name"]))
+        state = self._state(key)
         machine = spec.build_machine(vmi, images, nics, self.host, sockets.directory, kernel_boot, state)
         try:
             arguments = argv.build_argv(machine, self.host, sockets)
@@ -161,6 +172,7 @@ class Machines:
             await running.wait_ended()
         cgroup.leave(self._plan(uid))
         await asyncio.to_thread(shutil.rmtree, self._directory / uid, ignore_errors=True)
+        self._owners.pop(uid, None)
 
     def _state(self, key: Key) -> Path:
         """What a VM keeps from one instance to the next, beside its volumes."""
