@@ -258,7 +258,7 @@ def test_a_legacy_debian_is_converted_and_proven_with_its_evidence(imports, tmp_
     )
     assert conversion["addresses"] == {"ens192": ["192.168.50.10/24"]}
     assert {c["name"] for c in proof["checks"] if c["passed"]} >= {"kernel", "root", "up", "addresses"}
-    assert "legacy login:" in proof["console"]
+    assert '"isthmus":"booted"' in proof["console"]
     assert "\x1b" not in proof["console"]
     picture = imports.platform.get("configmap", proof["screenshot"].removeprefix("configmap/"))
     assert base64.b64decode(picture["binaryData"]["screen.png"]).startswith(b"\x89PNG")
