@@ -2,10 +2,6 @@
 BIN := .venv/bin
 export PATH := $(CURDIR)/$(BIN):$(PATH):/usr/sbin:/sbin
 
-# The end-to-end tests that were seen green on a quiet machine; the others run in test-all until they were (docs/open-points.md).
-SEEN := tests/kubectl $(addprefix tests/e2e/test_,control_loops.py conversion.py image_registry.py \
-	kubevirt_semantics.py network.py store_crash.py wheel.py)
-
 .PHONY: help setup demo scenario check test test-all bench fix clean
 
 help:  ## this list
@@ -24,10 +20,9 @@ check:  ## before every commit, under 90 s: linters, types, import contracts, si
 	@scripts/check.sh
 
 test: setup check  ## what CI runs, under 25 minutes: check, real clients, real VMs
-	@$(BIN)/pytest $(SEEN) -m "not long" --timeout 600
+	@$(BIN)/pytest tests/kubectl tests/e2e -m "not long" --timeout 600
 
-test-all: test  ## all end-to-end tests, the long matrices and fault loops too
-	@$(BIN)/pytest tests/e2e -m "not long" --timeout 600
+test-all: test  ## the long matrices and fault loops too
 	@$(BIN)/pytest tests -m long --timeout 3600
 
 bench: setup  ## benchmarks beside their peers; tables and JSON in build/bench

@@ -107,6 +107,7 @@ install_locked() {
         tee "$logs/pip.log" | pip_progress "$(grep -c '^[a-z].*==' requirements.lock)" ||
         { tail -n 20 "$logs/pip.log" >&2; fail "pip failed"; }
     quietly "$logs/pip-editable.log" $bin/python -m pip install --no-deps --no-build-isolation -e .
+    $bin/python -m compileall -q -j 0 .venv/lib || true # for whoever told Python (and so pip) to write no bytecode
     printf '%s' "$wanted" >"$stamp"
 }
 
@@ -114,6 +115,7 @@ generate_kinds() {
     local made
     made=$($bin/python -m isthmus.kinds.generate)
     say "Schemas of Kubernetes, KubeVirt and CDI: ${made%% in *}"
+    $bin/python -m compileall -q src || true # a start takes half as long; not where the directory may not be written
 }
 
 mkdir -p $logs

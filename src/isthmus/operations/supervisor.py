@@ -7,11 +7,14 @@ their own and go on whatever dies. Started by `up`, or by systemd.
 
 import argparse
 import asyncio
+import contextlib
 import logging
 import os
 import signal
 import time
+from collections.abc import Coroutine
 from pathlib import Path
+from typing import Any
 
 from isthmus.lib import logs, run
 from isthmus.lib.home import Home
@@ -23,6 +26,7 @@ END_WITH_PARENT = ("setpriv", "--pdeathsig", "TERM", "--")
 STEADY_SECONDS = 10.0  # a process that lived so long is started again at once
 LONGEST_PAUSE = 15.0
 END_SECONDS = 10.0  # what a component gets between SIGTERM and SIGKILL
+HEAD_START_SECONDS = 5.0  # the API server's, at most: the others need it, and would only contend for the cores before
 
 
 class Keeper:
@@ -88,12 +92,34 @@ async def supervise(home: Home, port: int, nodes: tuple[str, ...]) -> None:
     for sig in (signal.SIGTERM, signal.SIGINT):
         loop.add_signal_handler(sig, stopping.set)
     state.write(home, port, nodes)
-    tasks = [asyncio.create_task(Keeper(c, home).keep()) for c in components(home, port, nodes)]
+    server, *others = components(home, port, nodes)
+    tasks = [asyncio.create_task(Keeper(server, home).keep())]
+    await _first(stopping.wait(), _listening(port))
+    if not stopping.is_set():
+        tasks += [asyncio.create_task(Keeper(component, home).keep()) for component in others]
     await stopping.wait()
     for task in reversed(tasks):
         task.cancel()
     await asyncio.gather(*tasks, return_exceptions=True)
     state.clear(home)
+
+
+async def _first(*waits: Coroutine[Any, Any, object]) -> None:
+    """Until one of them ends, or the head start is over; the others are cancelled."""
+    tasks = [asyncio.ensure_future(wait) for wait in waits]
+    await asyncio.wait(tasks, timeout=HEAD_START_SECONDS, return_when=asyncio.FIRST_COMPLETED)
+    for task in tasks:
+        task.cancel()
+
+
+async def _listening(port: int) -> None:
+    """Until somebody accepts connections on a port of loopback."""
+    while True:
+        with contextlib.suppress(OSError):
+            _, writer = await asyncio.open_connection("127.0.0.1", port)
+            writer.close()
+            return
+        await asyncio.sleep(0.02)
 
 
 def main() -> None:

@@ -1,5 +1,6 @@
 """Find out once what this host's QEMU and kernel can do."""
 
+import asyncio
 import os
 import re
 import shutil
@@ -60,10 +61,13 @@ def find_firmwares() -> tuple[tuple[str, Path, Path], ...]:
 async def find_host(cache: Path) -> Host:
     """Everything at once; `cache` is a directory for the verdict on KVM, which takes seconds to find."""
     qemu = find_qemu()
-    version = await run.run([qemu, "--version"])
-    types, aliases = parse_machines((await run.run([qemu, "-machine", "help"])).text)
-    sandbox = await run.run([qemu, "-sandbox", "on", "-machine", "help"], check=False)
-    verdict = await kvm.find_verdict(qemu, cache)
+    version, machines, sandbox, verdict = await asyncio.gather(
+        run.run([qemu, "--version"]),
+        run.run([qemu, "-machine", "help"]),
+        run.run([qemu, "-sandbox", "on", "-machine", "help"], check=False),
+        kvm.find_verdict(qemu, cache),
+    )
+    types, aliases = parse_machines(machines.text)
     return Host(
         qemu=qemu,
         version=parse_version(version.text),
