@@ -86,9 +86,6 @@ async def test_a_guest_whose_initramfs_is_made_by_dracut_is_converted_too(tmp_pa
     assert verdict.outcome is judge.Outcome.PASSED, verdict
 
 
-needs_virt_v2v = pytest.mark.skipif(not virtv2v.is_available(), reason="needs virt-v2v and nbdkit")
-
-
 @pytest.fixture
 def empty_disk(tmp_path) -> Path:
     disk = tmp_path / "empty.raw"
@@ -98,7 +95,6 @@ def empty_disk(tmp_path) -> Path:
 
 
 @pytest.mark.long
-@needs_virt_v2v
 async def test_virt_v2v_says_why_it_did_not_convert(empty_disk, tmp_path):
     result = await virtv2v.convert(empty_disk, tmp_path / "log")
     assert not result.converted
@@ -107,7 +103,6 @@ async def test_virt_v2v_says_why_it_did_not_convert(empty_disk, tmp_path):
 
 
 @pytest.mark.long
-@needs_virt_v2v
 async def test_virt_v2v_is_gone_with_all_that_it_started_when_its_conversion_is_cancelled(empty_disk, tmp_path):
     begun = asyncio.Event()
     task = asyncio.create_task(
@@ -122,7 +117,6 @@ async def test_virt_v2v_is_gone_with_all_that_it_started_when_its_conversion_is_
 
 
 @pytest.mark.long
-@needs_virt_v2v
 async def test_virt_v2v_past_its_deadline_is_ended(empty_disk, tmp_path):
     with pytest.raises(run.CommandError, match="did not end within 2 s"):
         await virtv2v.convert(empty_disk, tmp_path / "log", deadline=2)

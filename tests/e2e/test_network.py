@@ -7,7 +7,6 @@ import asyncio
 import ctypes
 import json
 import os
-import shutil
 import subprocess
 import time
 from ipaddress import IPv4Network
@@ -18,10 +17,7 @@ import pytest
 from isthmus.engine.node.net import cni, netns
 from isthmus.engine.node.net.network import Network, NetworkConfig, NetworkError, NicRequest, PodNetwork, Port
 
-pytestmark = [
-    pytest.mark.e2e,
-    pytest.mark.skipif(os.geteuid() != 0 or not shutil.which("busybox"), reason="needs root and busybox"),
-]
+pytestmark = pytest.mark.e2e
 NODE, GUEST = "istest-node", "istest-guest"
 KEY = ("default", "web")
 CONFIG = NetworkConfig(bridge="istestbr0", prefix="istest", table="istest", subnet=IPv4Network("10.231.7.0/24"))
@@ -326,7 +322,6 @@ def qemu_accepts(netdev: str, inside: str = "") -> str:
     return done.stderr.decode()
 
 
-@pytest.mark.skipif(not shutil.which("qemu-system-x86_64"), reason="needs QEMU")
 async def test_qemu_opens_the_tap_and_takes_the_options_of_user_networking(network, tmp_path):
     attachment = await network.attach("u-1", [POD, NicRequest("wide", "bridge", LAN, queues=2)], KEY)
     single, wide = attachment.nics

@@ -1,14 +1,10 @@
 """Failures of the tools, told with the line that they are about."""
 
-import shutil
-
 import pytest
 
 from isthmus.engine.node.net import apply
 from isthmus.engine.node.net.model import NetworkError
 from isthmus.engine.node.net.plan import Step
-
-pytestmark = pytest.mark.skipif(not shutil.which("ip"), reason="needs iproute2")
 
 
 async def test_a_failed_line_is_named():
