@@ -24,6 +24,7 @@ from isthmus.kinds.generate import (
     tables,
     typescript,
 )
+from isthmus.lib import run
 
 Definition = dict[str, Any]
 
@@ -135,7 +136,10 @@ def main(arguments: list[str] | None = None) -> None:
     parser.add_argument("--cache", type=Path, default=Path(".cache"), help="where the npm package is kept")
     parser.add_argument("--output", type=Path, default=KINDS / "generated", help="the directory to write")
     options = parser.parse_args(arguments)
-    archive = asyncio.run(npmpackage.fetch(options.cache))
+    try:
+        archive = asyncio.run(npmpackage.fetch(options.cache))
+    except (run.CommandError, npmpackage.IntegrityError) as error:
+        parser.exit(1, f"the schemas' npm package cannot be had: {error}\n")
     kinds, definitions = build(archive)
     protobuf = prototables.read(KINDS / "tables" / "protobuf")
     crds = [yaml.safe_load(path.read_text()) for path in sorted((KINDS / "crds").glob("*.yaml"))]

@@ -30,7 +30,7 @@ async def fetch(cache: Path) -> Path:
     if not archive.exists():
         cache.mkdir(parents=True, exist_ok=True)
         spec = f"{lock['name']}@{lock['version']}"
-        await run.run(["npm", "pack", "--silent", "--ignore-scripts", spec], cwd=cache, timeout=300)
+        await run.run(["npm", "pack", "--loglevel=error", "--ignore-scripts", spec], cwd=cache, timeout=300)
     digest = hashlib.sha512(archive.read_bytes()).digest()
     found = "sha512-" + base64.b64encode(digest).decode()
     if found != lock["integrity"]:
