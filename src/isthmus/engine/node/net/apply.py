@@ -22,16 +22,22 @@ async def apply(steps: Iterable[Step]) -> None:
 
 
 async def apply_at_once(steps: Iterable[Step]) -> None:
-    """Run steps that do not depend on each other side by side."""
-    async with asyncio.TaskGroup() as group:
-        for step in steps:
-            group.create_task(apply([step]))
+    """Run steps that do not depend on each other side by side. Raises the NetworkError of one that failed."""
+    try:
+        async with asyncio.TaskGroup() as group:
+            for step in steps:
+                group.create_task(apply([step]))
+    except* NetworkError as failed:
+        first = failed.exceptions[0]
+    else:
+        return
+    raise first
 
 
 async def remove(step: Step) -> None:
     """Run an `ip` step to its end whatever fails: what is gone already is no error. Raises NetworkError else."""
     try:
-        done = await run.run(["ip", "-force", *_inside(step)[1], "-batch", "-"], stdin=_text(step), check=False)
+        done = await run.run([*_inside(step), "ip", "-force", "-batch", "-"], stdin=_text(step), check=False)
     except run.CommandError as error:
         raise NetworkError("NetworkFailed", str(error)) from error
     complaints = [line.strip() for line in done.stderr.decode(errors="replace").splitlines() if line.strip()]
@@ -44,10 +50,8 @@ async def _run(step: Step) -> None:
     if step.tool == "sysctl":
         await _write_sysctls(step)
         return
-    wrapper, option = _inside(step)
-    argv = [*wrapper, "nft", "-f", "-"] if step.tool == "nft" else [step.tool, *option, "-batch", "-"]
     try:
-        await run.run(argv, stdin=_text(step))
+        await run.run([*_inside(step), step.tool, "-f" if step.tool == "nft" else "-batch", "-"], stdin=_text(step))
     except run.CommandError as error:
         raise NetworkError("NetworkFailed", _explain(step, error)) from error
 
@@ -60,11 +64,9 @@ def _explain(step: Step, error: run.CommandError) -> str:
     return f"{step.tool}: {complaints[0] if complaints else error.reason}{about}"
 
 
-def _inside(step: Step) -> tuple[list[str], list[str]]:
-    """How the namespace is given: a wrapping command, or an option of `ip` and `bridge`."""
-    if not step.netns:
-        return [], []
-    return ["nsenter", f"--net={netns.path_of(step.netns)}", "--"], ["-n", step.netns]
+def _inside(step: Step) -> list[str]:
+    """The command that enters the step's namespace. `ip -n` would remount things, which not every place allows."""
+    return ["nsenter", f"--net={netns.path_of(step.netns)}", "--"] if step.netns else []
 
 
 def _text(step: Step) -> bytes:

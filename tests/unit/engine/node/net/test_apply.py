@@ -22,3 +22,9 @@ async def test_removing_what_is_gone_is_no_error_but_nonsense_is():
 
 async def test_an_empty_step_runs_nothing():
     await apply.apply([Step("no-such-tool", ())])
+
+
+async def test_of_steps_side_by_side_the_failed_one_is_named():
+    steps = [Step("ip", ("link show lo",)), Step("ip", ("link show nosuchlink0",))]
+    with pytest.raises(NetworkError, match="nosuchlink0"):
+        await apply.apply_at_once(steps)
