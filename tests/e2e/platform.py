@@ -163,7 +163,7 @@ class Platform:
         return sorted(found)
 
     def lasting(self) -> list[int]:
-        """All pids of this home but the appliance's builder, which the first `up` starts and which ends by itself."""
+        """All pids of this home but the appliance's builder, which may just be ending."""
         return sorted(set(self.processes()) - set(self.processes("isthmus.operations.appliance")))
 
     def qemu(self, uid: str) -> int | None:

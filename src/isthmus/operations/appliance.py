@@ -1,19 +1,22 @@
 """The conversion appliance's image in a home: `python -m isthmus.operations.appliance --home D`.
 
 Built from Debian's packages once (cached beside other homes' builds) and added to the images under the name that the
-importer uses. `up` starts it in the background; an import that comes sooner waits for it as for any image.
+importer uses. The supervisor starts it, and again until it succeeds; an import that comes sooner waits for it as for
+any image.
 """
 
 import argparse
 import asyncio
 import logging
+import sys
 import time
 from pathlib import Path
 
-from isthmus.engine.node.image.store import ImageStore
+from isthmus.engine.node.image.store import ImageError, ImageStore
 from isthmus.importer.appliance import build, image
 from isthmus.lib import logs
 from isthmus.lib.home import Home
+from isthmus.lib.run import CommandError
 
 log = logging.getLogger(__name__)
 
@@ -33,7 +36,11 @@ def main() -> None:
     parser.add_argument("--home", type=Path, required=True)
     arguments = parser.parse_args()
     logs.setup("appliance")
-    asyncio.run(ensure(Home(arguments.home)))
+    try:
+        asyncio.run(ensure(Home(arguments.home)))
+    except (CommandError, ImageError) as error:
+        log.error("%s cannot be built yet: %s", image.REFERENCE, error)
+        sys.exit(1)
 
 
 if __name__ == "__main__":

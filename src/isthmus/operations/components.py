@@ -15,6 +15,7 @@ class Component:
     argv: tuple[str, ...]
     user: str = ""  # its identity at the API; empty for the API server itself
     groups: tuple[str, ...] = ()
+    once: bool = False  # it has work that ends; it is started again only until that succeeds
 
 
 def components(home: Home, port: int, nodes: Sequence[str]) -> list[Component]:
@@ -36,4 +37,5 @@ def components(home: Home, port: int, nodes: Sequence[str]) -> list[Component]:
         )
         for node in nodes
     ]
-    return [server, loops, *agents]
+    appliance = Component("appliance", ("nice", *python, "isthmus.operations.appliance", "--home", root), once=True)
+    return [server, loops, *agents, appliance]

@@ -33,8 +33,6 @@ def up(home: Home, port: int, nodes: Sequence[str]) -> state.State:
     prepare(home, port, nodes)
     run.start(supervisor_argv(home, port, nodes), log=home.logs / "supervisor.log")
     wait_ready(home, port)
-    add_appliance = [sys.executable, "-m", "isthmus.operations.appliance", "--home", str(home.root)]
-    run.start(["nice", *add_appliance], log=home.logs / "appliance.log")
     started = state.read(home)
     if started is None:
         raise LifecycleError(f"the supervisor has ended; its log is {home.logs / 'supervisor.log'}")

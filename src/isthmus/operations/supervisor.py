@@ -25,6 +25,7 @@ log = logging.getLogger(__name__)
 END_WITH_PARENT = ("setpriv", "--pdeathsig", "TERM", "--")
 STEADY_SECONDS = 10.0  # a process that lived so long is started again at once
 LONGEST_PAUSE = 15.0
+SUCCESS = "exit code 0"
 END_SECONDS = 10.0  # what a component gets between SIGTERM and SIGKILL
 HEAD_START_SECONDS = 5.0  # the API server's, at most: the others need it, and would only contend for the cores before
 
@@ -38,7 +39,7 @@ class Keeper:
         self._pid_file = home.run / f"{component.name}.pid"
 
     async def keep(self) -> None:
-        """Start it, wait for its end, again and again; cancelled, end it."""
+        """Start it, wait for its end, again and again (until it succeeds, if it is to run once); cancelled, end it."""
         pause = 0.1
         while True:
             started = time.monotonic()
@@ -49,6 +50,9 @@ class Keeper:
             except asyncio.CancelledError:
                 await self._end(process.pid)
                 raise
+            if self._component.once and status == SUCCESS:
+                self._pid_file.unlink(missing_ok=True)
+                return
             steady = time.monotonic() - started > STEADY_SECONDS
             pause = 0.1 if steady else min(pause * 2, LONGEST_PAUSE)
             log.warning("%s ended (%s), starts again in %.1f s", self._component.name, status, pause)

@@ -18,7 +18,8 @@ After=network.target
 [Service]
 Type=exec
 ExecStart={command}
-Restart=always
+# Not when `isthmus down` has ended it.
+Restart=on-failure
 RestartSec=1
 # VMs are no part of the platform's own life: they go on when it stops.
 KillMode=process
