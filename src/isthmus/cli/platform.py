@@ -65,7 +65,9 @@ def down(data_dir: Path, vms: bool) -> None:
         if vms:
             from isthmus.operations import vms as machines
 
-            click.echo(f"{machines.shut_down(home)} VMs shut down")
+            heeded, ended = machines.shut_down(home)
+            forced = f", {ended} did not within {machines.GRACE_SECONDS:g} s and were ended" if ended else ""
+            click.echo(f"{heeded} VMs shut down{forced}")
     except lifecycle.LifecycleError as error:
         raise click.ClickException(str(error)) from error
 

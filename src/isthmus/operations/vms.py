@@ -15,21 +15,23 @@ from isthmus.lib.home import Home
 GRACE_SECONDS = 30.0
 
 
-def shut_down(home: Home) -> int:
-    """Ask every guest to power off, kill what has not done so within the grace period; the number of machines."""
+def shut_down(home: Home) -> tuple[int, int]:
+    """Ask every guest to power off, end what has not done so within the grace period: how many heeded, how many not."""
     return asyncio.run(_shut_down_all(home))
 
 
-async def _shut_down_all(home: Home) -> int:
+async def _shut_down_all(home: Home) -> tuple[int, int]:
     directories = sorted((home.root / "nodes").glob("*/vms/*"))
-    return sum(await asyncio.gather(*(_shut_down(d) for d in directories)))
+    heeded = await asyncio.gather(*(_shut_down(d) for d in directories))
+    return heeded.count(True), heeded.count(False)
 
 
-async def _shut_down(directory: Path) -> int:
+async def _shut_down(directory: Path) -> bool | None:
+    """Whether the guest heeded; None if no machine runs there."""
     sockets = Sockets(directory)
     machine = process.find(sockets)
     if machine is None:
-        return 0
+        return None
     monitor = Monitor(sockets.qmp, directory.name)
     ended = asyncio.create_task(machine.wait())
     try:
@@ -39,9 +41,10 @@ async def _shut_down(directory: Path) -> int:
         pass  # QEMU itself hangs: only the signal below helps
     finally:
         await monitor.close()
-    if not ended.done():
+    heeded = ended.done()
+    if not heeded:
         process.record_exit(sockets, process.Exit.DESTROYED)
         machine.kill()
         await ended
     machine.close()
-    return 1
+    return heeded
