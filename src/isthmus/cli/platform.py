@@ -26,8 +26,8 @@ MARKS = {doctor.Level.OK: "ok", doctor.Level.WARNING: "!!", doctor.Level.ERROR: 
 def up(data_dir: Path, port: int, node: str, foreground: bool, systemd: bool) -> None:
     """Start the platform on this machine. If it runs already, say so."""
     home, began = Home(data_dir.absolute()), time.monotonic()
-    running = state.read(home)
-    _show_findings(running.port if running else port, running=running is not None)
+    running, known = state.read(home), doctor.is_acceleration_known(home)
+    _show_findings(home, running.port if running else port, running=running is not None)
     try:
         if systemd:
             from isthmus.operations import systemd as units
@@ -42,13 +42,19 @@ def up(data_dir: Path, port: int, node: str, foreground: bool, systemd: bool) ->
         raise click.ClickException(str(error)) from error
     how = "runs already" if running else f"is ready after {time.monotonic() - began:.1f} s"
     click.echo(f"Isthmus {how}: https://127.0.0.1:{started.port}\n\n  export KUBECONFIG={home.kubeconfig}\n")
+    if not known:
+        _show(doctor.wait_acceleration(home))
 
 
-def _show_findings(port: int, *, running: bool) -> None:
-    findings = list(doctor.find(port, running=running))
+def _show(finding: doctor.Finding) -> None:
+    if finding.level is not doctor.Level.OK:
+        click.echo(f" {MARKS[finding.level]} {finding.what}\n      -> {finding.remedy}", err=True)
+
+
+def _show_findings(home: Home, port: int, *, running: bool) -> None:
+    findings = list(doctor.find(home, port, running=running))
     for finding in findings:
-        if finding.level is not doctor.Level.OK:
-            click.echo(f" {MARKS[finding.level]} {finding.what}\n      -> {finding.remedy}", err=True)
+        _show(finding)
     errors = [f for f in findings if f.level is doctor.Level.ERROR]
     if errors:
         raise click.ClickException("the platform cannot start: " + "; ".join(f.what for f in errors))
@@ -79,7 +85,7 @@ def status(data_dir: Path) -> None:
     home = Home(data_dir.absolute())
     running = state.read(home)
     port = running.port if running else 6443
-    for finding in doctor.find(port, running=running is not None):
+    for finding in doctor.find(home, port, running=running is not None):
         remedy = f"\n      -> {finding.remedy}" if finding.remedy else ""
         click.echo(f" {MARKS[finding.level]} {finding.what}{remedy}")
     if running is None:

@@ -3,10 +3,13 @@
 import os
 import shutil
 import socket
+import time
 from collections.abc import Iterator
 from dataclasses import dataclass
 from enum import StrEnum
-from pathlib import Path
+
+from isthmus.engine.node.vm import kvm
+from isthmus.lib.home import Home
 
 
 class Level(StrEnum):
@@ -35,11 +38,11 @@ TOOLS = (  # (command, what needs it, Debian package)
 )
 
 
-def find(port: int, *, running: bool) -> Iterator[Finding]:
+def find(home: Home, port: int, *, running: bool) -> Iterator[Finding]:
     """Look at everything. `running` says that the port is ours already."""
     yield _qemu()
     yield from _tools()
-    yield _kvm()
+    yield find_acceleration(home)
     yield _root()
     if not running:
         yield _port(port)
@@ -57,15 +60,32 @@ def _tools() -> Iterator[Finding]:
             yield Finding(Level.WARNING, f"{command} is not installed: needed for {need}", f"apt-get install {package}")
 
 
-def _kvm() -> Finding:
-    if os.access("/dev/kvm", os.R_OK | os.W_OK):
-        return Finding(Level.OK, "/dev/kvm can be opened; the agent finds out whether guests run on it")
-    there = Path("/dev/kvm").exists()
-    why = "/dev/kvm may not be opened by this user" if there else "no /dev/kvm"
-    remedy = (
-        "add the user to the group kvm" if there else "enable virtualisation in the firmware or the outer hypervisor"
-    )
+def find_acceleration(home: Home) -> Finding:
+    """Whether guests run on KVM, by what the agent has found out if it already has."""
+    verdict = kvm.read_verdict(home.run)
+    if not os.access(kvm.DEVICE, os.R_OK | os.W_OK):
+        there = kvm.DEVICE.exists()
+        why = "/dev/kvm may not be opened by this user" if there else "no /dev/kvm"
+        nested = "enable virtualisation in the firmware or the outer hypervisor"
+        remedy = "add the user to the group kvm" if there else nested
+    elif verdict is None or verdict.works:
+        return Finding(Level.OK, verdict.reason if verdict else "/dev/kvm can be opened")
+    else:
+        why, remedy = verdict.reason, "see whether the outer hypervisor nests virtualisation"
     return Finding(Level.WARNING, f"{why}: VMs run by software emulation (TCG), about ten times slower", remedy)
+
+
+def is_acceleration_known(home: Home) -> bool:
+    """Whether `find_acceleration` says all that there is to say."""
+    return not os.access(kvm.DEVICE, os.R_OK | os.W_OK) or kvm.read_verdict(home.run) is not None
+
+
+def wait_acceleration(home: Home) -> Finding:
+    """After the first start: what the agent, which tries a guest on KVM, finds out."""
+    deadline = time.monotonic() + kvm.DEADLINE + 2
+    while not is_acceleration_known(home) and time.monotonic() < deadline:
+        time.sleep(0.05)
+    return find_acceleration(home)
 
 
 def _root() -> Finding:

@@ -1,16 +1,23 @@
 """`isthmus down --vms`: shut the machines of a home down once its platform is down, as a host's shutdown would.
 
 The objects are not touched: at the next `up` each VM does what its run strategy says of a guest that has shut down.
+What the machines had on the host goes with them: network namespaces, bridges, address translation, cgroups.
 """
 
 import asyncio
+import contextlib
+import logging
 from pathlib import Path
 
-from isthmus.engine.node.vm import process
+from isthmus.engine.node.guest.agent import GuestAgent, GuestAgentError
+from isthmus.engine.node.net.network import Network, NetworkError
+from isthmus.engine.node.vm import cgroup, process
 from isthmus.engine.node.vm.errors import MonitorError
 from isthmus.engine.node.vm.machine import Sockets
 from isthmus.engine.node.vm.monitor import Monitor
 from isthmus.lib.home import Home
+
+log = logging.getLogger(__name__)
 
 GRACE_SECONDS = 30.0
 
@@ -23,7 +30,17 @@ def shut_down(home: Home) -> tuple[int, int]:
 async def _shut_down_all(home: Home) -> tuple[int, int]:
     directories = sorted((home.root / "nodes").glob("*/vms/*"))
     heeded = await asyncio.gather(*(_shut_down(d) for d in directories))
+    for directory in sorted((home.root / "nodes").glob("*/")):
+        await _clean(directory, directory.name)
     return heeded.count(True), heeded.count(False)
+
+
+async def _clean(directory: Path, node: str) -> None:
+    try:
+        await Network(directory / "net", node).remove()
+    except NetworkError as error:
+        log.warning("networks of node %s stay behind: %s", node, error)
+    cgroup.remove_node(node)
 
 
 async def _shut_down(directory: Path) -> bool | None:
@@ -36,6 +53,8 @@ async def _shut_down(directory: Path) -> bool | None:
     ended = asyncio.create_task(machine.wait())
     try:
         await monitor.powerdown()
+        with contextlib.suppress(GuestAgentError):  # a guest may heed its agent alone
+            await GuestAgent(sockets.agent).shutdown()
         await asyncio.wait({ended}, timeout=GRACE_SECONDS)
     except MonitorError:
         pass  # QEMU itself hangs: only the signal below helps

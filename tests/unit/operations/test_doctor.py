@@ -1,11 +1,16 @@
+import json
 import socket
+from dataclasses import asdict
+from pathlib import Path
 
+from isthmus.engine.node.vm import kvm
+from isthmus.lib.home import Home
 from isthmus.operations import doctor
 from isthmus.operations.doctor import Level
 
 
 def found(port=0, *, running=False):
-    return list(doctor.find(port, running=running))
+    return list(doctor.find(Home(Path("/nonexistent")), port, running=running))
 
 
 def test_without_qemu_nothing_runs_and_the_package_is_named(monkeypatch):
@@ -27,6 +32,26 @@ def test_without_kvm_it_says_how_much_slower_and_what_to_do(monkeypatch):
     assert finding.level is Level.WARNING
     assert "emulation" in finding.what
     assert finding.remedy
+
+
+def test_a_kvm_that_was_found_not_to_run_guests_is_told_with_its_reason(tmp_path, monkeypatch):
+    monkeypatch.setattr("os.access", lambda *_: True)
+    home = Home(tmp_path)
+    home.run.mkdir()
+    assert not doctor.is_acceleration_known(home)
+    verdict = kvm.Verdict(False, "a test guest died on KVM (exit 1)", kvm.boot_id())
+    (home.run / kvm.RECORD).write_text(json.dumps(asdict(verdict)))
+    finding = doctor.wait_acceleration(home)
+    assert finding.level is Level.WARNING
+    assert "a test guest died on KVM (exit 1): VMs run by software emulation (TCG)" in finding.what
+
+
+def test_a_verdict_of_an_earlier_boot_counts_for_nothing(tmp_path, monkeypatch):
+    monkeypatch.setattr("os.access", lambda *_: True)
+    home = Home(tmp_path)
+    home.run.mkdir()
+    (home.run / kvm.RECORD).write_text(json.dumps(asdict(kvm.Verdict(False, "died", "another boot"))))
+    assert doctor.find_acceleration(home).level is Level.OK
 
 
 def test_without_root_it_names_what_is_lost(monkeypatch):

@@ -19,6 +19,7 @@ DEADLINE = 5.0
 EXIT_PORT = 0xF4
 GOOD = 0x2A
 LOOPS = 3_000_000
+RECORD = "kvm.json"
 
 
 @dataclass(frozen=True, slots=True)
@@ -85,16 +86,22 @@ async def probe(qemu: str, directory: Path) -> Verdict:
     )
 
 
+def read_verdict(directory: Path) -> Verdict | None:
+    """What was found since the host's last boot and kept in `directory`."""
+    try:
+        known = Verdict(**json.loads((directory / RECORD).read_text()))
+    except (OSError, ValueError, TypeError):
+        return None
+    return known if known.boot_id == boot_id() else None
+
+
 async def find_verdict(qemu: str, directory: Path) -> Verdict:
     """The verdict of this boot: read from `directory`, or found now and kept there."""
-    record = directory / "kvm.json"
-    try:
-        known = Verdict(**json.loads(record.read_text()))
-        if known.boot_id == boot_id():
-            return known
-    except (OSError, ValueError, TypeError):
-        pass
+    if known := read_verdict(directory):
+        return known
     verdict = await probe(qemu, directory)
     directory.mkdir(parents=True, exist_ok=True)
-    record.write_text(json.dumps(asdict(verdict)))
+    written = directory / f"{RECORD}.tmp"
+    written.write_text(json.dumps(asdict(verdict)))
+    written.replace(directory / RECORD)
     return verdict
