@@ -5,16 +5,13 @@ What the machines had on the host goes with them: network namespaces, bridges, a
 """
 
 import asyncio
-import contextlib
 import logging
 from pathlib import Path
 
-from isthmus.engine.node.guest.agent import GuestAgent, GuestAgentError
 from isthmus.engine.node.net.network import Network, NetworkError
 from isthmus.engine.node.vm import cgroup, process
-from isthmus.engine.node.vm.errors import MonitorError
 from isthmus.engine.node.vm.machine import Sockets
-from isthmus.engine.node.vm.monitor import Monitor
+from isthmus.engine.node.vm.running import Running
 from isthmus.lib.home import Home
 
 log = logging.getLogger(__name__)
@@ -46,24 +43,12 @@ async def _clean(directory: Path, node: str) -> None:
 async def _shut_down(directory: Path) -> bool | None:
     """Whether the guest heeded; None if no machine runs there."""
     sockets = Sockets(directory)
-    machine = process.find(sockets)
-    if machine is None:
+    held = process.find(sockets)
+    if held is None:
         return None
-    monitor = Monitor(sockets.qmp, directory.name)
-    ended = asyncio.create_task(machine.wait())
-    try:
-        await monitor.powerdown()
-        with contextlib.suppress(GuestAgentError):  # a guest may heed its agent alone
-            await GuestAgent(sockets.agent).shutdown()
-        await asyncio.wait({ended}, timeout=GRACE_SECONDS)
-    except MonitorError:
-        pass  # QEMU itself hangs: only the signal below helps
-    finally:
-        await monitor.close()
-    heeded = ended.done()
-    if not heeded:
-        process.record_exit(sockets, process.Exit.DESTROYED)
-        machine.kill()
-        await ended
-    machine.close()
-    return heeded
+    machine = Running(directory.name, sockets, held, lambda: None)
+    watching = asyncio.create_task(machine.watch())
+    machine.poll()
+    await machine.shut_down(GRACE_SECONDS)
+    await watching
+    return process.find_exit(sockets) is not process.Exit.DESTROYED

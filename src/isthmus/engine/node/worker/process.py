@@ -5,6 +5,7 @@ import json
 import os
 import signal
 import sys
+import time
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
@@ -68,6 +69,8 @@ def start(files: Files, arguments: Sequence[str], volumes: Mapping[str, str], en
     argv: list[run.Argument] = [sys.executable, "-m", MODULE, files.exit, *arguments]
     child = run.start(argv, log=files.log, cwd=files.directory, env=env)
     child.returncode = 0  # it is reaped by `reap`, not by Popen's destructor
+    while is_alive(child.pid) and not (PROC / str(child.pid) / "cmdline").read_bytes():
+        time.sleep(0.001)  # the kernel closes descriptors first and sets the arguments, which `find` reads, later
     return child.pid
 
 
