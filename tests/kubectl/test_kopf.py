@@ -37,20 +37,29 @@ CRD = {
 }
 
 
-@pytest.fixture
-def operator(kubectl, tmp_path):
-    kubectl.apply(CRD)
-    kubectl("wait", "crd/ponds.kopf.example.org", "--for=condition=Established", "--timeout=10s")
-    log = tmp_path / "kopf.log"
+def start(kubectl, log: Path) -> subprocess.Popen[bytes]:
     program = Path(__file__).with_name("operator_under_test.py")
     command = [sys.executable, "-m", "kopf", "run", "--standalone", "-n", kubectl.namespace, str(program)]
     environment = os.environ | {"KUBECONFIG": str(kubectl.home.kubeconfig)}
-    with log.open("wb") as out:
-        process = subprocess.Popen(command, stdout=out, stderr=subprocess.STDOUT, env=environment)
+    with log.open("ab") as out:
+        return subprocess.Popen(command, stdout=out, stderr=subprocess.STDOUT, env=environment)
+
+
+@pytest.fixture
+def crd(kubectl):
+    kubectl.apply(CRD)
+    kubectl("wait", "crd/ponds.kopf.example.org", "--for=condition=Established", "--timeout=10s")
+    yield
+    kubectl("delete", "crd", "ponds.kopf.example.org", "--timeout=20s")
+
+
+@pytest.fixture
+def operator(kubectl, tmp_path, crd):
+    log = tmp_path / "kopf.log"
+    process = start(kubectl, log)
     yield log
     process.terminate()
     process.wait(20)
-    kubectl("delete", "crd", "ponds.kopf.example.org", "--timeout=20s")
 
 
 def until(check, log: Path, seconds: float = 25) -> None:
@@ -70,3 +79,25 @@ def test_an_operator_creates_updates_and_deletes_by_its_handlers(kubectl, operat
     until(lambda: state() == "1->5", operator)
     kubectl("delete", "pond", "p", "--timeout=20s")
     assert f"DRAINED {kubectl.namespace}/p" in operator.read_text()
+
+
+def test_children_timers_events_and_a_restart(kubectl, tmp_path, crd) -> None:
+    log = tmp_path / "kopf.log"
+    process = start(kubectl, log)
+    pond = {"apiVersion": "kopf.example.org/v1", "kind": "Pond", "metadata": {"name": "p"}, "spec": {"depth": 2}}
+    kubectl.apply(pond)
+    rains = lambda: int(kubectl("get", "pond", "p", "-o", "jsonpath={.status.rains}") or 0)  # noqa: E731
+    children = lambda: kubectl("get", "cm", "-o", "name").count("fish-")  # noqa: E731
+    until(lambda: rains() >= 2 and children() == 1, log)
+    kubectl("label", "pond", "p", "ask=yes")
+    until(lambda: "1 depths" in kubectl("get", "events", "--field-selector", "reason=Asked"), log)
+    process.kill()
+    process.wait(20)
+    process = start(kubectl, log)
+    try:
+        until(lambda: "FOUND p" in log.read_text(), log)
+        kubectl("delete", "pond", "p", "--timeout=20s")
+        until(lambda: children() == 0, log)
+    finally:
+        process.terminate()
+        process.wait(20)

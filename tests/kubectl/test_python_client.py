@@ -119,3 +119,96 @@ def test_an_autoscaler_written_as_v1_is_read_as_v2(kubectl, api) -> None:
     assert read.spec.metrics[0].resource.target.average_utilization == 70
     v1 = client.AutoscalingV1Api(api).read_namespaced_horizontal_pod_autoscaler("h", kubectl.namespace)
     assert v1.spec.target_cpu_utilization_percentage == 70
+
+
+def test_the_dynamic_client_applies_on_the_server_and_meets_conflicts(kubectl, api) -> None:
+    maps = dynamic.DynamicClient(api).resources.get(api_version="v1", kind="ConfigMap")
+    body = {"apiVersion": "v1", "kind": "ConfigMap", "metadata": {"name": "a"}, "data": {"k": "1"}}
+    maps.server_side_apply(body=body, name="a", namespace=kubectl.namespace, field_manager="one")
+    body["data"]["k"] = "2"
+    with pytest.raises(dynamic.exceptions.ConflictError):
+        maps.server_side_apply(body=body, name="a", namespace=kubectl.namespace, field_manager="two")
+    taken = maps.server_side_apply(
+        body=body, name="a", namespace=kubectl.namespace, field_manager="two", force_conflicts=True
+    )
+    assert taken.data.k == "2" and [m.manager for m in taken.metadata.managedFields] == ["two"]
+
+
+def test_the_dynamic_client_watches_a_crd_of_its_own_from_where_it_stopped(kubectl, api) -> None:
+    group = f"{kubectl.namespace}.example.net"
+    schema = {"type": "object", "x-kubernetes-preserve-unknown-fields": True}
+    version = client.V1CustomResourceDefinitionVersion(
+        name="v1", served=True, storage=True, schema=client.V1CustomResourceValidation(open_apiv3_schema=schema)
+    )
+    spec = client.V1CustomResourceDefinitionSpec(
+        group=group,
+        scope="Namespaced",
+        names=client.V1CustomResourceDefinitionNames(plural="things", kind="Thing"),
+        versions=[version],
+    )
+    crds = client.ApiextensionsV1Api(api)
+    body = client.V1CustomResourceDefinition(metadata=client.V1ObjectMeta(name=f"things.{group}"), spec=spec)
+    crds.create_custom_resource_definition(body)
+    things = dynamic.DynamicClient(api).resources.get(api_version=f"{group}/v1", kind="Thing")
+    made = []
+    for name in ("a", "b", "c"):
+        thing = {"apiVersion": f"{group}/v1", "kind": "Thing", "metadata": {"name": name}}
+        made.append(things.create(body=thing, namespace=kubectl.namespace).metadata.resourceVersion)
+    seen = [
+        event["object"].metadata.name
+        for event in things.watch(namespace=kubectl.namespace, resource_version=made[0], timeout=1)
+    ]
+    assert seen == ["b", "c"]
+    things.delete(namespace=kubectl.namespace, field_selector=f"metadata.namespace={kubectl.namespace}")
+    assert things.get(namespace=kubectl.namespace).items == []
+    crds.delete_custom_resource_definition(f"things.{group}")
+
+
+def test_subresources_reviews_tokens_and_collections(kubectl, api) -> None:
+    ns, core, apps = kubectl.namespace, client.CoreV1Api(api), client.AppsV1Api(api)
+    template = {"metadata": {"labels": {"a": "b"}}, "spec": {"containers": [{"name": "c", "image": "i"}]}}
+    deployment = {"metadata": {"name": "d"}, "spec": {"selector": {"matchLabels": {"a": "b"}}, "template": template}}
+    apps.create_namespaced_deployment(ns, deployment)
+    scaled = apps.patch_namespaced_deployment_scale("d", ns, {"spec": {"replicas": 4}})
+    assert scaled.spec.replicas == apps.read_namespaced_deployment_scale("d", ns).spec.replicas == 4
+    status = apps.patch_namespaced_deployment_status("d", ns, {"status": {"replicas": 2}})
+    assert status.status.replicas == 2
+    core.create_namespaced_service_account(ns, {"metadata": {"name": "robot"}})
+    spec = client.V1TokenRequestSpec(audiences=[], expiration_seconds=600)
+    issued = core.create_namespaced_service_account_token("robot", ns, client.AuthenticationV1TokenRequest(spec=spec))
+    review = client.V1TokenReview(spec=client.V1TokenReviewSpec(token=issued.status.token))
+    reviewed = client.AuthenticationV1Api(api).create_token_review(review)
+    assert reviewed.status.user.username == f"system:serviceaccount:{ns}:robot"
+    access = client.V1SelfSubjectAccessReviewSpec(
+        resource_attributes=client.V1ResourceAttributes(verb="list", resource="pods", namespace=ns)
+    )
+    body = client.V1SelfSubjectAccessReview(spec=access)
+    assert client.AuthorizationV1Api(api).create_self_subject_access_review(body).status.allowed
+    apps.delete_collection_namespaced_deployment(ns)
+    assert apps.list_namespaced_deployment(ns).items == []
+    assert client.VersionApi(api).get_code().major == "1"
+
+
+def test_a_lease_is_taken_and_renewed_by_the_clients_leader_election(kubectl, api) -> None:
+    leases, ns = client.CoordinationV1Api(api), kubectl.namespace
+    spec = client.V1LeaseSpec(holder_identity="me", lease_duration_seconds=15, renew_time="2026-01-01T00:00:00.000001Z")
+    lease = leases.create_namespaced_lease(ns, client.V1Lease(metadata=client.V1ObjectMeta(name="l"), spec=spec))
+    assert lease.spec.renew_time.microsecond == 1
+    lease.spec.lease_transitions = 1
+    newer = leases.replace_namespaced_lease("l", ns, lease)
+    with pytest.raises(ApiException) as late:
+        leases.replace_namespaced_lease("l", ns, lease)
+    assert late.value.status == 409 and newer.spec.lease_transitions == 1
+
+
+def test_a_watch_from_a_forgotten_revision_says_gone(kubectl, api) -> None:
+    watcher = watch.Watch()
+    with pytest.raises(ApiException) as refused:
+        for _ in watcher.stream(
+            client.CoreV1Api(api).list_namespaced_config_map,
+            kubectl.namespace,
+            resource_version="10" * 8,
+            timeout_seconds=1,
+        ):
+            pass
+    assert refused.value.status == 504  # a revision that is still to come, which no server of ours gave

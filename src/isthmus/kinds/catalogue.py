@@ -49,8 +49,8 @@ def _kind(row: Object) -> Kind:
 def kind_from_crd(crd: Object) -> Kind:
     """The kind that a CustomResourceDefinition (apiextensions.k8s.io/v1, already validated) declares.
 
-    Columns, status and scale may differ by version there; those of the storage version are taken. Schemas are by
-    version. Names are those that were asked for in the spec.
+    Status, scale and selectable fields may differ by version there; those of the storage version are taken. Schemas
+    and columns are by version. Names are those that were asked for in the spec.
     """
     spec, names = crd["spec"], crd["spec"]["names"]
     served = [version for version in spec["versions"] if version.get("served")]
@@ -69,7 +69,8 @@ def kind_from_crd(crd: Object) -> Kind:
         categories=tuple(names.get("categories") or ()),
         status="status" in subresources,
         scale=_crd_scale(subresources.get("scale")),
-        columns=tuple(_crd_column(c) for c in storage.get("additionalPrinterColumns") or ()),
+        columns=_crd_columns(storage),
+        version_columns={version["name"]: _crd_columns(version) for version in served},
         selectable_fields=tuple(f["jsonPath"].removeprefix(".") for f in storage.get("selectableFields") or ()),
         deprecated_versions=tuple(version["name"] for version in served if version.get("deprecated")),
         builtin=False,
@@ -90,6 +91,10 @@ def _crd_scale(raw: Object | None) -> Scale | None:
     if raw is None:
         return None
     return Scale(raw["specReplicasPath"], raw["statusReplicasPath"], raw.get("labelSelectorPath") or "")
+
+
+def _crd_columns(version: Object) -> tuple[Column, ...]:
+    return tuple(_crd_column(c) for c in version.get("additionalPrinterColumns") or ())
 
 
 def _crd_column(raw: Object) -> Column:

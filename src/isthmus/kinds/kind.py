@@ -65,6 +65,7 @@ class Kind:
     status: bool = False
     scale: Scale | None = None
     columns: tuple[Column, ...] = ()  # without NAME, which is always first; empty: only AGE follows
+    version_columns: dict[str, tuple[Column, ...]] = field(default_factory=dict, compare=False)  # where versions differ
     selectable_fields: tuple[str, ...] = ()  # beyond metadata.name and metadata.namespace: "spec.nodeName"
     subresources: tuple[Subresource, ...] = ()
     strategy: str = ""  # a named entry of registry.strategy.STRATEGIES, where data is not enough

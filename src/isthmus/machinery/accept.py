@@ -14,8 +14,8 @@ from isthmus.machinery import errors
 
 JSON: Final = "application/json"
 YAML: Final = "application/yaml"
-OPENAPI_V2: Final = "application/com.github.proto-openapi.spec.v2@v1.0+protobuf"
-OPENAPI_V3: Final = "application/com.github.proto-openapi.spec.v3@v1.0+protobuf"
+OPENAPI_V2: Final = "application/com.github.proto-openapi.spec.v2.v1.0+protobuf"
+OPENAPI_V2_OLD: Final = "application/com.github.proto-openapi.spec.v2@v1.0+protobuf"  # as kubectl says it
 
 _FORMS: Final = {
     "Table": ("meta.k8s.io", ("v1", "v1beta1")),

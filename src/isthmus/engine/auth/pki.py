@@ -12,7 +12,7 @@ from pathlib import Path
 
 from cryptography import x509
 from cryptography.hazmat.primitives import hashes, serialization
-from cryptography.hazmat.primitives.asymmetric import ec
+from cryptography.hazmat.primitives.asymmetric import ec, ed25519, rsa
 from cryptography.x509.oid import ExtendedKeyUsageOID, NameOID
 
 YEARS_10 = datetime.timedelta(days=3650)
@@ -42,6 +42,15 @@ class Authority:
     def client(self, file_name: str, user: str, groups: Iterable[str] = ()) -> tuple[Path, Path]:
         """(certificate, key) files by which a client proves that it is `user`, a member of `groups`."""
         return self._issue(file_name, tuple(groups), ExtendedKeyUsageOID.CLIENT_AUTH, (), user)
+
+    def sign(self, request: x509.CertificateSigningRequest, lifetime: datetime.timedelta) -> bytes:
+        """A client's certificate in PEM for the key and subject of a request that was checked and approved."""
+        key = request.public_key()
+        if not isinstance(key, rsa.RSAPublicKey | ec.EllipticCurvePublicKey | ed25519.Ed25519PublicKey):
+            raise TypeError("only RSA, elliptic curve and Ed25519 keys are signed")
+        usage = ExtendedKeyUsageOID.CLIENT_AUTH
+        issuer = self._certificate.subject
+        return _pem(_certificate(request.subject, key, issuer, self._key, usage=usage, lifetime=lifetime))
 
     def _issue(
         self, name: str, groups: tuple[str, ...], usage: x509.ObjectIdentifier, hosts: tuple[str, ...], user: str = ""
@@ -85,13 +94,14 @@ def _name(user: str, groups: Iterable[str]) -> x509.Name:
 
 def _certificate(
     subject: x509.Name,
-    public_key: ec.EllipticCurvePublicKey,
+    public_key: ec.EllipticCurvePublicKey | ed25519.Ed25519PublicKey | rsa.RSAPublicKey,
     issuer: x509.Name | None,
     issuer_key: ec.EllipticCurvePrivateKey,
     *,
     authority: bool = False,
     usage: x509.ObjectIdentifier | None = None,
     hosts: tuple[str, ...] = (),
+    lifetime: datetime.timedelta = YEARS_10,
 ) -> x509.Certificate:
     now = datetime.datetime.now(datetime.UTC)
     builder = (
@@ -101,7 +111,7 @@ def _certificate(
         .public_key(public_key)
         .serial_number(x509.random_serial_number())
         .not_valid_before(now - datetime.timedelta(minutes=5))
-        .not_valid_after(now + YEARS_10)
+        .not_valid_after(now + lifetime)
         .add_extension(x509.BasicConstraints(ca=authority, path_length=None), critical=True)
         .add_extension(x509.SubjectKeyIdentifier.from_public_key(public_key), critical=False)
         .add_extension(_key_usage(authority), critical=True)

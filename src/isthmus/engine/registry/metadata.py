@@ -44,6 +44,11 @@ def spec_changed(old: Object, new: Object) -> bool:
     return not same(before, after)
 
 
+def without_status(obj: Object) -> Object:
+    """The object less its status."""
+    return {name: value for name, value in obj.items() if name != "status"}
+
+
 def same(old: Object, new: Object) -> bool:
     """Equal as JSON: `==` settles nearly everything, but takes 1 for true."""
     return old == new and jsonvalue.equal(old, new)

@@ -2,7 +2,14 @@
 
 from typing import Any
 
-from isthmus.engine.registry import customresourcenames, importadmission, kubevirtadmission
+from isthmus.engine.registry import (
+    customresourcenames,
+    featuregates,
+    importadmission,
+    kubevirtadmission,
+    presets,
+    vmdefaults,
+)
 from isthmus.engine.registry.admission import Lookup, Plugin
 from isthmus.engine.registry.registry import Served
 from isthmus.engine.registry.strategies import services
@@ -99,6 +106,9 @@ PLUGINS = (
     Plugin("Priority", frozenset({"pods"}), mutate=_pod_priority),
     Plugin("DefaultStorageClass", frozenset({"persistentvolumeclaims"}), mutate=_default_storage_class),
     *customresourcenames.PLUGINS,
+    *presets.PLUGINS,
     *kubevirtadmission.PLUGINS,
+    *vmdefaults.PLUGINS,
+    *featuregates.PLUGINS,
     *importadmission.PLUGINS,
 )

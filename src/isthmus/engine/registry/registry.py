@@ -1,5 +1,6 @@
 """The kinds that are served right now: built-in ones from the catalogue, a user's from CustomResourceDefinitions."""
 
+import dataclasses
 from collections.abc import Callable, Iterable
 from dataclasses import dataclass, field
 
@@ -18,18 +19,20 @@ class Served:
     stored_as: str = ""  # the kind's key in the store
     custom: bool = False  # a custom resource, here (a user's CRD) or upstream (KubeVirt's kinds)
     _nodes: dict[str, Node | None] = field(default_factory=dict)
-    _columns: columns.Plan | None = None
+    _columns: dict[str, columns.Plan] = field(default_factory=dict)
 
     def __post_init__(self) -> None:
         self.stored_as = self.kind.store_key
         self.custom = not self.kind.builtin
 
-    @property
-    def columns(self) -> columns.Plan:
-        """What a Table shows of it, compiled when first asked for."""
-        if self._columns is None:
-            self._columns = columns.Plan(self.kind)
-        return self._columns
+    def columns(self, version: str) -> columns.Plan:
+        """What a Table of a version shows of it, compiled when first asked for."""
+        key = version if version in self.kind.version_columns else ""
+        if (plan := self._columns.get(key)) is None:
+            shown = self.kind.version_columns.get(key)
+            kind = self.kind if shown is None else dataclasses.replace(self.kind, columns=shown)
+            plan = self._columns[key] = columns.Plan(kind)
+        return plan
 
     def node(self, version: str) -> Node | None:
         """The schema of a version; None where the kind has none (anything goes)."""

@@ -65,7 +65,7 @@ class Storage:
         if meta.counts_generations(served):
             metadata["generation"] = 1
         if context.operation != "Apply":
-            meta.put(metadata, "managedFields", managedfields.update(None, obj, **_field_owner(served, context)))
+            meta.put(metadata, "managedFields", _owners(served, None, obj, context))
         key = (served.stored_as, metadata.get("namespace", ""), metadata["name"])
         if self.store.head(key) is not None:
             raise errors.already_exists(kind.group, kind.plural, metadata["name"])
@@ -112,7 +112,7 @@ class Storage:
         if meta.counts_generations(served) and meta.spec_changed(old, new):
             metadata["generation"] = int(metadata.get("generation") or 0) + 1
         if context.operation != "Apply":
-            meta.put(metadata, "managedFields", managedfields.update(old, new, **_field_owner(served, context)))
+            meta.put(metadata, "managedFields", _owners(served, old, new, context))
         if meta.same(old, new):
             return await self._unchanged(head)
         if "deletionTimestamp" in metadata and not metadata.get("finalizers") and not meta.waits(served, new):
@@ -205,11 +205,16 @@ def _mark(served: Served, obj: Object, finalizers: list[str], grace: int) -> boo
     return orjson.dumps(obj) != before
 
 
-def _field_owner(served: Served, context: WriteContext) -> dict[str, Any]:
-    return {
-        "node": schema.node_for(served, context),
-        "manager": context.manager,
-        "api_version": served.kind.api_version(context.version or None),
-        "time": clock.timestamp(),
-        "subresource": context.subresource,
-    }
+def _owners(served: Served, old: Object | None, new: Object, context: WriteContext) -> list[Object]:
+    """managedFields. Of a kind with a status subresource nobody owns the status by writing the object itself."""
+    if context.subresource == "" and served.kind.status and not served.strategy.keeps_status:
+        old, new = None if old is None else meta.without_status(old), meta.without_status(new)
+    return managedfields.update(
+        old,
+        new,
+        node=schema.node_for(served, context),
+        manager=context.manager,
+        api_version=served.kind.api_version(context.version or None),
+        time=clock.timestamp(),
+        subresource=context.subresource,
+    )

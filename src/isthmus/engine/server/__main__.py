@@ -10,7 +10,7 @@ from pathlib import Path
 
 import uvloop
 
-from isthmus.engine.auth import escalation, hostpaths, keyfiles
+from isthmus.engine.auth import certificaterequests, escalation, hostpaths, keyfiles
 from isthmus.engine.auth.authorization import Authorizer
 from isthmus.engine.auth.tokens import Tokens
 from isthmus.engine.registry import plugins, strategies
@@ -40,7 +40,8 @@ def build(home: Home, address: str) -> Server:
     store = Store(home.store)
     registry = Registry(catalogue.builtin_kinds())
     authorizer = Authorizer(store)
-    rules = (*plugins.PLUGINS, escalation.plugin(authorizer), hostpaths.plugin(authorizer))
+    ours = (certificaterequests.plugin(authorizer), escalation.plugin(authorizer), hostpaths.plugin(authorizer))
+    rules = (*plugins.PLUGINS, *ours)
     storage = Storage(store, Admission(store, rules))
     tokens = Tokens(lambda: keyfiles.signing_key(home.pki), store)
     return Server(home, store, registry, storage, tokens, authorizer, address)

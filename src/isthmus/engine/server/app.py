@@ -11,7 +11,16 @@ import orjson
 from isthmus.engine.auth import authentication, impersonation
 from isthmus.engine.auth.authorization import forbidden
 from isthmus.engine.auth.user import ANONYMOUS, User
-from isthmus.engine.server import compression, metrics, nonresource, requestinfo, reviews, subresources, upload
+from isthmus.engine.server import (
+    compression,
+    metrics,
+    nonresource,
+    readable,
+    requestinfo,
+    reviews,
+    subresources,
+    upload,
+)
 from isthmus.engine.server.context import Call, Server
 from isthmus.engine.server.handlers import create, delete, get, patch, update, watch
 from isthmus.engine.server.handlers.body import warning_header
@@ -55,9 +64,12 @@ class App:
             if request.connection.answered:  # by half of a stream: the client must see that it was cut short
                 request.connection.transport.abort()
                 return None
+            response = readable.shown(request, response)
             if len(response.body) >= compression.MINIMUM:
                 response = await compression.compress(request, response)
-        metrics.observe(info, response.status if response else 200, time.perf_counter() - started)
+        code = response.status if response else 200
+        served = code != 404 or self._server.registry.find(info.group, info.version, info.resource) is not None
+        metrics.observe(info, code, time.perf_counter() - started, served=served)
         return response
 
     async def _serve(self, request: Request, info: RequestInfo) -> Response | None:

@@ -12,6 +12,7 @@ from isthmus.engine.server.message import Request, Response
 
 MINIMUM = 128 * 1024  # bytes
 GZIP_WINDOW = 16 + 15  # zlib's parameter for gzip's framing
+ENCODED = ("content-encoding", "gzip")
 
 
 def wanted(request: Request) -> bool:
@@ -22,8 +23,8 @@ def wanted(request: Request) -> bool:
 
 async def compress(request: Request, response: Response) -> Response:
     """The response as this client gets it; compressed in a thread, because a large list takes milliseconds."""
-    vary = (*response.headers, ("vary", "Accept-Encoding"))
-    if not wanted(request):
+    if ENCODED in response.headers or not wanted(request):
         return response
+    vary = (*response.headers, ("vary", "Accept-Encoding"))
     body = await asyncio.to_thread(isal_zlib.compress, response.body, 1, GZIP_WINDOW)
-    return Response(body, response.status, response.content_type, (*vary, ("content-encoding", "gzip")))
+    return Response(body, response.status, response.content_type, (*vary, ENCODED))

@@ -1,6 +1,5 @@
 """The parts that a handler works with: one object, passed along."""
 
-from collections.abc import Mapping
 from dataclasses import dataclass, field
 from typing import Any
 
@@ -10,13 +9,13 @@ from isthmus.engine.auth.user import User
 from isthmus.engine.registry.registry import Registry, Served
 from isthmus.engine.registry.storage import Storage
 from isthmus.engine.registry.write import WriteContext
+from isthmus.engine.server import options
 from isthmus.engine.server.message import Request
 from isthmus.engine.server.requestinfo import RequestInfo
 from isthmus.engine.store.row import Key
 from isthmus.engine.store.store import Store
 from isthmus.kinds import conversion
 from isthmus.lib.home import Home
-from isthmus.machinery import errors, objectmeta
 
 Object = dict[str, Any]
 
@@ -70,7 +69,7 @@ class Call:
         return conversion.from_stored(kind, obj, self.info.version) if kind.conversion else obj
 
     def write_context(self) -> WriteContext:
-        """Who writes, and how, by this request's parameters. Raises StatusError 400."""
+        """Who writes, and how, by this request's parameters. Raises StatusError 422."""
         query = self.request.query
         agent = self.request.headers.get("user-agent", "")
         context = WriteContext(
@@ -81,28 +80,9 @@ class Call:
             manager=query.get("fieldManager") or agent.partition("/")[0][:128] or "unknown",
         )
         if query:
-            context.dry_run = is_dry_run(query.get("dryRun"))
+            options.check_write(query, self.info.verb)
+            context.dry_run = options.is_dry_run(query.get("dryRun"), options.KINDS.get(self.info.verb, options.DELETE))
             context.field_validation = query.get("fieldValidation") or "Warn"
-            _check(query, context)
         if self.served.kind.conversion:
             context.version = self.stored.kind.storage_version
         return context
-
-
-def is_dry_run(asked: object) -> bool:
-    """Whether `dryRun` of a query or of options asks for it. Raises StatusError 400 for anything but All."""
-    if not asked:
-        return False
-    if asked not in ("All", ["All"]):
-        raise errors.bad_request(f'dryRun: Unsupported value: {asked!r}: supported values: "All"')
-    return True
-
-
-def _check(query: Mapping[str, str], context: WriteContext) -> None:
-    if context.field_validation not in ("Ignore", "Warn", "Strict"):
-        supported = '"", "Ignore", "Strict", "Warn"'
-        raise errors.bad_request(
-            f'fieldValidation: Unsupported value: "{context.field_validation}": supported values: {supported}'
-        )
-    if wrong := objectmeta.validate_field_manager(query.get("fieldManager", "")):
-        raise errors.bad_request(f"{wrong[0].field}: {wrong[0].message}")

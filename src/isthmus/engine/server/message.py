@@ -87,6 +87,10 @@ class Request:
             self._query = dict(reversed(pairs))
         return self._query
 
+    def all(self, name: str) -> list[str]:
+        """Every value of a query parameter that may be repeated."""
+        return [value for key, value in parse_qsl(self.raw_query, max_num_fields=MAX_QUERY_FIELDS) if key == name]
+
     def flag(self, name: str) -> bool:
         """A boolean query parameter, as Go reads it; absent is false. Raises StatusError 400."""
         value = self.query.get(name)

@@ -17,9 +17,9 @@ _requests: dict[tuple[str, str, str, int], int] = {}  # (verb, group, resource, 
 _seconds: dict[str, list[float]] = {}  # verb -> how many in each bucket and beyond the last, then the sum
 
 
-def observe(info: RequestInfo, code: int, seconds: float) -> None:
-    """Count one request."""
-    known = code != 404  # of what is not there, only that it was asked for: clients must not invent label values
+def observe(info: RequestInfo, code: int, seconds: float, *, served: bool = True) -> None:
+    """Count one request; of a resource that is not `served`, only that it was asked for: clients invent no labels."""
+    known = served or code != 404
     key = (info.verb if known or info.is_resource else "", info.group * known, info.resource * known, code)
     _requests[key] = _requests.get(key, 0) + 1
     if info.verb != "watch" and known:

@@ -8,16 +8,16 @@ from collections.abc import Callable
 
 import orjson
 
-from isthmus.engine.server import metrics, requestinfo
+from isthmus.engine.server import metrics, openapi, requestinfo
 from isthmus.engine.server.context import Server
-from isthmus.engine.server.message import Request, Response
+from isthmus.engine.server.message import TEXT, Request, Response
 from isthmus.engine.server.requestinfo import RequestInfo
-from isthmus.kinds import catalogue
-from isthmus.machinery import accept, discovery, errors, jsonvalue, openapi
+from isthmus.machinery import accept, discovery, errors, jsonvalue
 
 PUBLIC = frozenset({"/healthz", "/livez", "/readyz", "/version", "/version/"})
 KUBERNETES_VERSION = "v1.36.0"
 KUBEVIRT_VERSION = "v1.9.0"
+Check = Callable[[Server], bool]
 TOKEN_PROTOCOL = "base64url.bearer.authorization.k8s.io."  # noqa: S105  (a protocol's name)
 
 
@@ -41,12 +41,14 @@ async def serve(server: Server, request: Request, info: RequestInfo) -> Response
     if exact := EXACT.get(path):
         return exact(server, request)
     parts = path.strip("/").split("/")
+    if parts[0] in HEALTH:
+        return _health(server, request, parts[0], "/".join(parts[1:]))
     if len(parts) == 4 and parts[1] == requestinfo.SUBRESOURCE_GROUP:
         return _kubevirt(server, request, parts[3])
     if parts[0] in ("api", "apis"):
         return _group_discovery(server, request, parts)
-    if path.startswith("/openapi/v3/"):
-        return _openapi_document(server, request, path.removeprefix("/openapi/v3/"))
+    if parts[0] == "openapi":
+        return await openapi.serve(server, request, path)
     raise errors.path_not_found()
 
 
@@ -69,13 +71,28 @@ def version_info(git_version: str) -> bytes:
 
 
 def _healthz(_server: Server, _request: Request) -> Response:
-    return Response(b"ok", content_type="text/plain; charset=utf-8")
+    return Response(b"ok", content_type=TEXT)
 
 
-def _readyz(server: Server, _request: Request) -> Response:
-    if not server.ready:
-        return Response(b"not ready", 500, "text/plain; charset=utf-8")
-    return _healthz(server, _request)
+def _health(server: Server, request: Request, endpoint: str, name: str = "") -> Response:
+    """All checks of an endpoint, or the one of that name; a line for each if that is asked for or one fails."""
+    checks = {check: works(server) for check, works in HEALTH[endpoint].items()}
+    if name:
+        if name not in checks:
+            raise errors.path_not_found()
+        checks = {name: checks[name]}
+    excluded = request.all("exclude")
+    passed = all(works for check, works in checks.items() if check not in excluded)
+    if passed and "verbose" not in request.query:
+        return _healthz(server, request)
+    lines = [
+        f"[+]{check} excluded: ok" if check in excluded
+        else f"[+]{check} ok" if works
+        else f"[-]{check} failed: reason withheld"
+        for check, works in checks.items()
+    ]  # fmt: skip
+    lines.append(f"{endpoint} check {'passed' if passed else 'failed'}\n")
+    return Response("\n".join(lines).encode(), 200 if passed else 500, TEXT)
 
 
 def _version(_server: Server, _request: Request) -> Response:
@@ -114,11 +131,11 @@ def _with_etag(request: Request, body: bytes, content_type: str) -> Response:
 
 
 def _root(server: Server, _request: Request) -> Response:
-    paths = ["/api", "/api/v1", "/apis", "/healthz", "/livez", "/metrics", "/openapi/v3", "/readyz", "/version"]
+    paths = [*EXACT, *(f"/{name}" for name in HEALTH), "/api/v1", openapi.V2, openapi.V3_INDEX]
     groups = discovery.group_list(server.registry.kinds())["groups"]
     paths += [f"/apis/{g['name']}" for g in groups]
     paths += [f"/apis/{v['groupVersion']}" for g in groups for v in g["versions"]]
-    return Response(orjson.dumps({"paths": sorted(paths)}))
+    return Response(orjson.dumps({"paths": sorted(set(paths) - {"/"})}))
 
 
 def _api(server: Server, request: Request) -> Response:
@@ -153,40 +170,12 @@ def _group_discovery(server: Server, request: Request, parts: list[str]) -> Resp
     return _with_etag(request, orjson.dumps(document), "application/json")
 
 
-def _openapi_index(server: Server, request: Request) -> Response:
-    return _with_etag(request, _document(server, "/openapi/v3", lambda: _index(server)), "application/json")
-
-
-def _index(server: Server) -> object:
-    """Every group-version's path with a hash that changes when its document may have."""
-    pairs = {(k.group, v) for k in server.registry.kinds() for v in k.versions}
-    salt = f"{catalogue.fingerprint()}/{server.registry.generation}"
-    return openapi.index(sorted(pairs), salt)
-
-
-def _openapi_document(server: Server, request: Request, path: str) -> Response:
-    parts = path.split("/")
-    if parts[0] == "api" and len(parts) == 2:
-        group, version = "", parts[1]
-    elif parts[0] == "apis" and len(parts) == 3:
-        group, version = parts[1], parts[2]
-    else:
-        raise errors.path_not_found()
-    kinds = [k for k in server.registry.kinds() if k.group == group and version in k.versions]
-    if not kinds:
-        raise errors.path_not_found()
-    document = openapi.document(kinds, group, version, catalogue.described_definitions(kinds, version))
-    return _with_etag(request, orjson.dumps(document), "application/json")
-
-
+_ALIVE: dict[str, Check] = {"ping": lambda _server: True, "etcd": lambda server: not server.store.failing}
+HEALTH = {"healthz": _ALIVE, "livez": _ALIVE, "readyz": _ALIVE | {"startup": lambda server: server.ready}}
 EXACT: dict[str, Callable[[Server, Request], Response]] = {
     "/": _root,
-    "/healthz": _healthz,
-    "/livez": _healthz,
-    "/readyz": _readyz,
     "/version": _version,
     "/metrics": _metrics,
     "/api": _api,
     "/apis": _apis,
-    "/openapi/v3": _openapi_index,
 }

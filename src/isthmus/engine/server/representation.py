@@ -17,6 +17,7 @@ from isthmus.kinds import conversion
 from isthmus.machinery import accept, table
 
 Object = dict[str, Any]
+OFFERED = (accept.JSON, accept.YAML)  # YAML is made of the JSON at the end (`readable`)
 
 
 class Representation(Protocol):
@@ -106,11 +107,11 @@ def partial_head(version: str) -> bytes:
 class Table:
     """What `kubectl get` prints. The column definitions come with the first answer only."""
 
-    def __init__(self, served: Served, version: str, include_object: str) -> None:
-        self._plan = served.columns
-        self._version = version
+    def __init__(self, served: Served, version: str, form_version: str, include_object: str) -> None:
+        self._plan = served.columns(version)
+        self._version = form_version
         self._include = table.check_include(include_object)
-        self._head = partial_head(version)
+        self._head = partial_head(form_version)
         self._definitions = True
         self.cache_key = ""
 
@@ -143,12 +144,13 @@ class Table:
 
 def choose(served: Served, version: str, header: str, include_object: str = "") -> tuple[Representation, str]:
     """The representation that an Accept header asks for, and its content type. Raises StatusError 406."""
-    media = accept.negotiate(header, forms=accept.OBJECT_FORMS)
+    media = accept.negotiate(header, OFFERED, accept.OBJECT_FORMS)
+    content_type = media.content_type.replace(accept.YAML, accept.JSON, 1)
     kind = served.kind
     if media.form == "Table":
-        return Table(served, media.version, include_object), media.content_type
+        return Table(served, version, media.version, include_object), content_type
     if media.form:
-        return Metadata(media.version), media.content_type
+        return Metadata(media.version), content_type
     if kind.conversion and (kind.stored_as or version != kind.storage_version):
-        return Converted(served, version), media.content_type
-    return Json(served, version), media.content_type
+        return Converted(served, version), content_type
+    return Json(served, version), content_type

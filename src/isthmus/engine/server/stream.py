@@ -1,6 +1,6 @@
 """Answers of unknown length: a watch. Written in chunks while they come, over a connection of `protocol`."""
 
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Protocol
 
 from isthmus.engine.server.message import Headers, encode_headers
 
@@ -10,15 +10,37 @@ if TYPE_CHECKING:
 BUFFER = 4 * 1024 * 1024  # bytes that may pile up for a client that reads slowly before it is dropped
 
 
-def frame(data: bytes) -> bytes:
-    """Data as one chunk of the chunked transfer coding (RFC 9112, section 7.1)."""
-    return b"%x\r\n%b\r\n" % (len(data), data)
+class EventStream(Protocol):
+    """Where a watcher's events go: `Stream` or `WebSocketStream`."""
+
+    framing: str  # streams of one framing frame alike
+
+    @staticmethod
+    def frame(data: bytes) -> bytes:
+        """An event as it goes over the wire."""
+
+    @property
+    def overrun(self) -> bool:
+        """The client reads so slowly that it should be dropped."""
+
+    def write_frames(self, framed: bytes) -> None:
+        """Send what `frame` made."""
+
+    def close(self) -> None:
+        """End the stream well."""
+
+    def abort(self) -> None:
+        """Break it, so that the client sees that it was cut short."""
+
+    async def drained(self) -> None:
+        """Wait until the client has caught up."""
 
 
 class Stream:
     """The body of a chunked answer."""
 
     __slots__ = ("_connection", "_transport")
+    framing = "chunked"
 
     def __init__(self, connection: "Connection", content_type: str, headers: Headers, *, keep_alive: bool) -> None:
         self._connection = connection
@@ -31,6 +53,11 @@ class Stream:
                 b"" if keep_alive else b"connection: close\r\n",
             )
         )
+
+    @staticmethod
+    def frame(data: bytes) -> bytes:
+        """Data as one chunk of the chunked transfer coding (RFC 9112, section 7.1)."""
+        return b"%x\r\n%b\r\n" % (len(data), data)
 
     @property
     def overrun(self) -> bool:

@@ -50,6 +50,7 @@ class Store:
         self._committer: asyncio.Task[None] | None = None
         self._compactor: asyncio.Task[None] | None = None
         self.revision = self._log.revision()  # last committed
+        self.failing = False  # whether the last commit did not reach the disk
         self.compacted = self._log.meta("compacted")
         self._forgotten = self.compacted  # how far compaction has come on disk
         self._allocated = self.revision
@@ -185,6 +186,7 @@ class Store:
                 del self._heads[row.key]
             rows.append(row)
         self.revision = rows[-1].revision
+        self.failing = False
         self.hub.publish(rows)
         for row, done in batch:
             row.previous = row.frames = None
@@ -202,6 +204,7 @@ class Store:
         self._pending = []
         self._heads.clear()
         self._allocated = self.revision
+        self.failing = True
         for _, done in waiting:
             if not done.done():
                 done.set_exception(StoreError(f"the write did not reach the disk: {error}"))

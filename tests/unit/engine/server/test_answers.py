@@ -33,6 +33,35 @@ async def test_requests_are_counted_and_invented_paths_make_no_labels(api) -> No
     assert "invented" not in text and "inventions" not in text
 
 
+async def test_an_object_that_is_not_there_is_counted_under_its_resource(api) -> None:
+    await api("GET", f"{CONFIGMAPS}/nothing", code=404)
+    text = await api("GET", "/metrics", code=200)
+    assert 'apiserver_request_total{code="404",group="",resource="configmaps",verb="get"}' in text
+
+
+async def test_health_tells_its_checks_and_leaves_out_what_it_is_told_to(api) -> None:
+    assert await api("GET", "/readyz", code=200) == "ok"
+    told = await api("GET", "/readyz?verbose", code=200)
+    assert told == "[+]ping ok\n[+]etcd ok\n[+]startup ok\nreadyz check passed\n"
+    assert await api("GET", "/livez/ping", code=200) == "ok"
+    await api("GET", "/livez/nothing", code=404)
+    api.server.ready = False
+    assert "[-]startup failed" in await api("GET", "/readyz", code=500)
+    assert "[+]startup excluded: ok" in await api("GET", "/readyz?exclude=startup&exclude=etcd&verbose", code=200)
+    assert await api("GET", "/livez", code=200) == "ok"
+
+
+async def test_a_scale_is_shown_as_a_table_too(api) -> None:
+    template = {"metadata": {"labels": {"a": "b"}}, "spec": {"containers": [{"name": "c", "image": "i"}]}}
+    spec = {"replicas": 3, "selector": {"matchLabels": {"a": "b"}}, "template": template}
+    path = "/apis/apps/v1/namespaces/default/deployments"
+    await api("POST", path, {"metadata": {"name": "d"}, "spec": spec}, code=201)
+    table = await api("GET", f"{path}/d/scale", code=200, accept="application/json;as=Table;v=v1;g=meta.k8s.io")
+    assert [c["name"] for c in table["columnDefinitions"]] == ["Name", "Desired", "Available", "Age"]
+    assert table["rows"][0]["cells"][:3] == ["d", 3, 0] and table["rows"][0]["object"]["metadata"]["name"] == "d"
+    assert (await api("GET", f"{path}/d/scale", code=200))["spec"] == {"replicas": 3}
+
+
 async def test_pages_show_one_revision_and_read_no_more_than_they_show(api, monkeypatch) -> None:
     for index in range(7):
         await api("POST", CONFIGMAPS, {"metadata": {"name": f"c{index}", "labels": {"odd": str(index % 2)}}}, code=201)

@@ -71,7 +71,7 @@ async def test_the_status_endpoint_changes_nothing_else(api) -> None:
 async def test_dry_run_checks_everything_and_stores_nothing(api) -> None:
     await api("POST", f"{CM}?dryRun=All", {"metadata": {"name": "a"}}, code=201)
     await api("GET", f"{CM}/a", code=404)
-    await api("POST", f"{CM}?dryRun=Some", {"metadata": {"name": "a"}}, code=400)
+    await api("POST", f"{CM}?dryRun=Some", {"metadata": {"name": "a"}}, code=422)
     await api("POST", CM, {"metadata": {"name": "a"}}, code=201)
     await api("DELETE", f"{CM}/a", {"dryRun": ["All"]}, code=200)
     await api("PATCH", f"{CM}/a?dryRun=All", {"data": {"x": "1"}}, code=200, **MERGE)

@@ -3,7 +3,7 @@
 import base64
 from typing import Any
 
-from isthmus.engine.registry.strategies import immutable
+from isthmus.engine.registry.strategies import immutable, podspec
 from isthmus.engine.registry.strategy import Strategy, register
 from isthmus.engine.registry.write import WriteContext
 from isthmus.lib import clock
@@ -98,8 +98,19 @@ def _pod(new: Object, old: Object | None, context: WriteContext) -> None:
         spec.setdefault("priority", 0)
         spec.setdefault("preemptionPolicy", "PreemptLowerPriority")
         spec.setdefault("tolerations", _default_tolerations())
+        _request_limits(spec)
+        podspec.complete(spec)
     elif context.subresource == "" and new["spec"].get("nodeName") is None and old["spec"].get("nodeName"):
         new["spec"] = {**new["spec"], "nodeName": old["spec"]["nodeName"]}
+
+
+def _request_limits(spec: Object) -> None:
+    """What a container may use and does not ask for, it asks for (pkg/apis/core/v1, SetDefaults_Pod)."""
+    for field in ("initContainers", "containers"):
+        for container in spec.get(field) or ():
+            resources = container.get("resources") or {}
+            if limits := resources.get("limits"):
+                container["resources"] = {**resources, "requests": {**limits, **(resources.get("requests") or {})}}
 
 
 def _default_tolerations() -> list[Object]:
@@ -129,11 +140,10 @@ POD_MUTABLE = {"activeDeadlineSeconds", "tolerations", "terminationGracePeriodSe
 
 
 def _validate_pod(new: Object, old: Object | None, context: WriteContext) -> list[Cause]:
-    spec = new.get("spec") or {}
-    wrong = []
-    if not spec.get("containers"):
-        wrong.append(Cause("spec.containers", "Required value", "FieldValueRequired"))
-    if old is not None and context.subresource == "":
+    if context.subresource or (old is not None and new["spec"] is old["spec"]):
+        return []
+    wrong = podspec.validate(new.get("spec") or {}, "spec")
+    if old is not None:
 
         def fixed(obj: Object) -> Object:
             kept = {k: v for k, v in obj["spec"].items() if k not in POD_MUTABLE}

@@ -16,10 +16,6 @@ DETAIL = "field is immutable"
 
 # resource -> dotted paths
 FIELDS: dict[str, tuple[str, ...]] = {
-    "daemonsets.apps": ("spec.selector",),
-    "deployments.apps": ("spec.selector",),
-    "replicasets.apps": ("spec.selector",),
-    "statefulsets.apps": ("spec.selector", "spec.serviceName", "spec.podManagementPolicy", "spec.volumeClaimTemplates"),
     "controllerrevisions.apps": ("data",),
     "csidrivers.storage.k8s.io": ("spec.attachRequired", "spec.fsGroupPolicy", "spec.volumeLifecycleModes"),
     "ingressclasses.networking.k8s.io": ("spec.controller",),

@@ -7,7 +7,7 @@ What needs other objects (instance types, the VMI of a migration) is an admissio
 import uuid
 from typing import Any
 
-from isthmus.engine.registry.strategies import datavolumetemplates, vmispec
+from isthmus.engine.registry.strategies import datavolumetemplates, vmidefaults, vmispec
 from isthmus.engine.registry.strategy import Strategy, register
 from isthmus.engine.registry.write import WriteContext
 from isthmus.machinery.errors import Cause
@@ -31,35 +31,29 @@ RESERVED_LABELS = (
     "kubevirt.io/nodeName",
     "kubevirt.io/schedulable",
 )
+VMI_FINALIZER = "kubevirt.io/foregroundDeleteVirtualMachine"
 RUNNING_DEPRECATED = "spec.running is deprecated, please use spec.runStrategy instead."
 SELECTOR_LABEL = "kubevirt.io/vmi-name"
 REQUIRED, UNSUPPORTED = "FieldValueRequired", "FieldValueNotSupported"
 
 
-def _default_domain(spec: Object) -> None:
-    """Devices for volumes without one, the pod network for a VM that names none (virt-api's VMI mutator)."""
-    domain = spec.setdefault("domain", {})
-    devices = domain.setdefault("devices", {})
-    named = {d.get("name") for d in [*(devices.get("disks") or []), *(devices.get("filesystems") or [])]}
-    missing = [v["name"] for v in spec.get("volumes") or [] if v.get("name") and v["name"] not in named]
-    if missing:
-        devices["disks"] = [*(devices.get("disks") or []), *({"name": n, "disk": {}} for n in missing)]
-    if not (spec.get("networks") or devices.get("interfaces") or devices.get("autoattachPodInterface") is False):
-        devices["interfaces"] = [{"name": "default", "masquerade": {}}]
-        spec["networks"] = [{"name": "default", "pod": {}}]
-    domain.setdefault("machine", {"type": "q35"})
-
-
-def _prepare_vmi(new: Object, old: Object | None, _context: WriteContext) -> None:
+def _prepare_vmi(new: Object, old: Object | None, context: WriteContext) -> None:
+    """Its status has no path of its own, and is not a user's to write: what they send is passed over."""
     if old is None:
         spec = new.setdefault("spec", {})
-        _default_domain(spec)
+        vmidefaults.apply(spec)
         firmware = spec["domain"].setdefault("firmware", {})
         metadata = new["metadata"]
         identity = f"{metadata['namespace']}/{metadata['name']}"
         firmware.setdefault("uuid", str(uuid.uuid5(FIRMWARE_NAMESPACE, identity)))
-        spec.setdefault("terminationGracePeriodSeconds", 30)
-        new["status"] = {"phase": "Pending"} | (new.get("status") or {})
+        finalizers = metadata.get("finalizers") or []
+        if VMI_FINALIZER not in finalizers:
+            metadata["finalizers"] = [*finalizers, VMI_FINALIZER]
+        born = {"phase": "Pending", "phaseTransitionTimestamp": metadata["creationTimestamp"]}
+        given = (new.get("status") or {}) if _is_own(context) else {}
+        new["status"] = {"phase": "Pending", "phaseTransitionTimestamps": [born]} | given
+    elif not _is_own(context) and "status" in old:
+        new["status"] = old["status"]
 
 
 def _is_own(context: WriteContext) -> bool:

@@ -7,8 +7,9 @@ import orjson
 
 from isthmus.engine.registry.selection import Selection
 from isthmus.engine.registry.write import WriteContext
+from isthmus.engine.server import options as checks
 from isthmus.engine.server import representation
-from isthmus.engine.server.context import Call, is_dry_run
+from isthmus.engine.server.context import Call
 from isthmus.engine.server.handlers import body
 from isthmus.engine.server.message import Response
 from isthmus.machinery import errors
@@ -52,16 +53,13 @@ async def deletecollection(call: Call) -> Response:
 def _options(call: Call, context: WriteContext) -> Object:
     """DeleteOptions from the body or, for old clients, the query. Raises StatusError 400."""
     options = body.read_as(call, context, "v1", "DeleteOptions") if call.request.body.strip() else {}
-    context.dry_run = context.dry_run or is_dry_run(options.get("dryRun"))
+    context.dry_run = context.dry_run or checks.is_dry_run(options.get("dryRun"), checks.DELETE)
     query = call.request.query
     if "propagationPolicy" in query:
         options.setdefault("propagationPolicy", query["propagationPolicy"])
     if "gracePeriodSeconds" in query:
         options.setdefault("gracePeriodSeconds", call.request.number("gracePeriodSeconds"))
-    if options.get("propagationPolicy") not in (None, "Orphan", "Background", "Foreground"):
-        raise errors.bad_request(
-            f"propagationPolicy: {options['propagationPolicy']!r} is none of Orphan, Background and Foreground"
-        )
+    checks.check_delete(options)
     return options
 
 

@@ -7,7 +7,7 @@ from typing import NamedTuple
 import orjson
 
 from isthmus.engine.registry.selection import Selection
-from isthmus.engine.server import representation
+from isthmus.engine.server import options, representation
 from isthmus.engine.server.context import Call
 from isthmus.engine.server.handlers.resourceversion import read_revision
 from isthmus.engine.server.message import Response
@@ -39,6 +39,7 @@ async def list_(call: Call) -> Response:
     form, content_type = representation.choose(
         call.served, call.info.version, call.request.headers.get("accept", ""), query.get("includeObject", "")
     )
+    options.check_list(query)
     selection = Selection.of_request(call.served, call.info.namespace, query)
     limit = call.request.number("limit")
     place = await _position(call)
@@ -67,8 +68,6 @@ async def _position(call: Call) -> Place:
     if token := query.get("continue"):
         if query.get("resourceVersion", "0") not in ("", "0"):
             raise errors.bad_request("specifying resource version is not allowed when using continue")
-        if query.get("resourceVersionMatch"):
-            raise errors.bad_request("resourceVersionMatch is forbidden when continue is provided")
         place = _parse_token(token)
         if place.revision < 0:  # made by `_start_over`: the rest of the list, as it is now
             return Place(store.revision, place.after)

@@ -5,12 +5,12 @@ from typing import Any
 
 from isthmus.engine.registry import schema
 from isthmus.engine.registry.write import WriteContext
-from isthmus.engine.server import representation
+from isthmus.engine.server import options, representation
 from isthmus.engine.server.context import Call
 from isthmus.engine.server.handlers import body
 from isthmus.engine.server.message import Response
 from isthmus.lib import clock
-from isthmus.machinery import decode, errors, jsonpatch, mergepatch, serversideapply, strategicpatch
+from isthmus.machinery import causes, decode, errors, jsonpatch, mergepatch, serversideapply, strategicpatch
 
 Object = dict[str, Any]
 Patch = Callable[[Call, Object, Any], Object]
@@ -69,7 +69,7 @@ async def _patch(call: Call, context: WriteContext, media: str) -> bytes:
             + ", ".join([*PATCHES, APPLY])
         )
     if call.request.flag("force"):
-        raise errors.bad_request("force: may not be specified for non-apply patch")
+        options.refuse("PatchOptions", [causes.forbidden("force", "may not be specified for non-apply patch")])
     document, _ = decode.decode(call.request.body, "application/json")
 
     def change(current: Object) -> Object:
@@ -83,7 +83,7 @@ async def _patch(call: Call, context: WriteContext, media: str) -> bytes:
 async def _apply(call: Call, context: WriteContext) -> tuple[bytes, int]:
     query = call.request.query
     if not query.get("fieldManager"):
-        raise errors.bad_request("fieldManager: Required value: is required for apply patch")
+        options.refuse("PatchOptions", [causes.required("fieldManager", "is required for apply patch")])
     context.operation = "Apply"
     strict = context.field_validation != "Ignore"
     applied, duplicates = decode.decode(call.request.body, "application/yaml", find_duplicates=strict)
@@ -92,19 +92,20 @@ async def _apply(call: Call, context: WriteContext) -> tuple[bytes, int]:
         raise errors.bad_request("an apply patch must be an object")
     _check_identity(call, applied)
     applied = call.to_stored(applied)
-    options: dict[str, Any] = {
+    owner: dict[str, Any] = {
         "node": schema.node_for(call.stored, context),
         "manager": query["fieldManager"],
         "force": call.request.flag("force"),
         "api_version": call.stored.kind.api_version(context.version),
         "time": clock.timestamp(),
         "subresource": call.info.subresource,
+        "reset_fields": _reset_fields(call, applied),
     }
     storage = call.server.storage
     if call.server.store.head(call.key) is None:
         if call.info.subresource:
             raise errors.not_found(call.served.kind.group, call.served.kind.plural, call.info.name)
-        created = serversideapply.apply(None, applied, **options)
+        created = serversideapply.apply(None, applied, **owner)
         created["metadata"].setdefault("name", call.info.name)
         if call.served.kind.namespaced:
             created["metadata"]["namespace"] = call.info.namespace
@@ -112,8 +113,17 @@ async def _apply(call: Call, context: WriteContext) -> tuple[bytes, int]:
             why = "Precondition failed: the object does not exist"
             raise errors.conflict(call.served.kind.group, call.served.kind.plural, call.info.name, why)
         return await storage.create(call.stored, created, context), 201
-    change = lambda current: serversideapply.apply(current, applied, **options)  # noqa: E731
+    change = lambda current: serversideapply.apply(current, applied, **owner)  # noqa: E731
     return await storage.update(call.stored, call.key, change, context), 200
+
+
+def _reset_fields(call: Call, applied: Object) -> list[tuple[str, ...]]:
+    """What a write to this path leaves as it is, so that applying it owns nothing and meets no conflict."""
+    stored = call.stored
+    if call.info.subresource == "status":
+        return [(f"f:{name}",) for name in applied if name not in ("apiVersion", "kind", "metadata", "status")]
+    writes_status = bool(call.info.subresource) or not stored.kind.status or stored.strategy.keeps_status
+    return [] if writes_status else [("f:status",)]
 
 
 def _check_identity(call: Call, obj: Object) -> None:

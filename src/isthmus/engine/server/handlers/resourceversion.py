@@ -23,12 +23,6 @@ async def read_revision(call: Call) -> int | None:
     if not query:
         return None
     match, wanted = query.get("resourceVersionMatch", ""), parse(query.get("resourceVersion", ""))
-    if match and wanted is None:
-        raise errors.bad_request("resourceVersionMatch is forbidden unless resourceVersion is provided")
-    if match not in ("", "Exact", "NotOlderThan"):
-        raise errors.bad_request(f'resourceVersionMatch: "{match}" is not supported: use Exact or NotOlderThan')
-    if match == "Exact" and wanted == 0:
-        raise errors.bad_request('resourceVersionMatch "Exact" is forbidden for resourceVersion "0"')
     if wanted:
         await not_older_than(call, wanted)
     return wanted if match == "Exact" else None

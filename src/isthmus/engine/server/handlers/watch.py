@@ -12,11 +12,11 @@ from collections.abc import Sequence
 import orjson
 
 from isthmus.engine.registry.selection import Selection
-from isthmus.engine.server import representation
+from isthmus.engine.server import options, readable, representation
 from isthmus.engine.server.context import Call
 from isthmus.engine.server.handlers import resourceversion
-from isthmus.engine.server.message import Response
-from isthmus.engine.server.stream import Stream, frame
+from isthmus.engine.server.message import Request, Response
+from isthmus.engine.server.stream import EventStream
 from isthmus.engine.store.row import Change, Row
 from isthmus.engine.store.store import CompactedError
 from isthmus.machinery import errors
@@ -30,7 +30,9 @@ INITIAL_EVENTS_END = "k8s.io/initial-events-end"
 class Watch:
     """One watcher: filters, frames and sends."""
 
-    def __init__(self, call: Call, selection: Selection, form: representation.Representation, stream: Stream) -> None:
+    def __init__(
+        self, call: Call, selection: Selection, form: representation.Representation, stream: EventStream
+    ) -> None:
         self._call = call
         self._selection = selection
         self._form = form
@@ -76,7 +78,7 @@ class Watch:
 
     def _frame(self, row: Row, change: Change) -> bytes:
         """The event as a chunk; kept with the row while it travels, for the watchers that see it alike."""
-        key = (self._form.cache_key, change)
+        key = (self._form.cache_key, self._stream.framing, change)
         if self._form.cache_key and row.frames is not None and (known := row.frames.get(key)):
             return known
         value = row.value
@@ -85,7 +87,7 @@ class Watch:
             obj = (row.previous or row).decode()
             obj["metadata"]["resourceVersion"] = str(row.revision)
             value = orjson.dumps(obj)
-        framed = frame(b'{"type":"%b","object":%b}\n' % (change.name.encode(), self._form.one(value)))
+        framed = self._stream.frame(b'{"type":"%b","object":%b}\n' % (change.name.encode(), self._form.one(value)))
         if self._form.cache_key:
             row.frames = row.frames or {}
             row.frames[key] = framed
@@ -98,12 +100,15 @@ class Watch:
         if initial_events_end:
             metadata["annotations"] = {INITIAL_EVENTS_END: "true"}
         obj = {"kind": kind.kind, "apiVersion": kind.api_version(self._call.info.version), "metadata": metadata}
-        self._stream.write_frames(frame(orjson.dumps({"type": "BOOKMARK", "object": obj}) + b"\n"))
+        self._write({"type": "BOOKMARK", "object": obj})
 
     def expired(self, since: int, oldest: int) -> None:
         """The history is gone: tell the client to list again, as an event, because the stream has begun."""
         status = errors.gone(f"too old resource version: {since} ({oldest})").status()
-        self._stream.write_frames(frame(orjson.dumps({"type": "ERROR", "object": status}) + b"\n"))
+        self._write({"type": "ERROR", "object": status})
+
+    def _write(self, event: object) -> None:
+        self._stream.write_frames(self._stream.frame(orjson.dumps(event) + b"\n"))
 
 
 async def watch(call: Call) -> Response | None:
@@ -111,6 +116,9 @@ async def watch(call: Call) -> Response | None:
     query, store, resource = call.request.query, call.server.store, call.served.stored_as
     header = call.request.headers.get("accept", "")
     form, content_type = representation.choose(call.served, call.info.version, header, query.get("includeObject", ""))
+    if readable.wants_yaml(call.request):
+        raise errors.not_acceptable("a watch is answered as application/json;stream=watch only")
+    options.check_watch(query)
     selection = Selection.of_request(call.served, call.info.namespace, query, call.info.name)
     since = resourceversion.parse(query.get("resourceVersion", ""))
     initial = _initial_events(call, since)
@@ -119,7 +127,7 @@ async def watch(call: Call) -> Response | None:
         await resourceversion.not_older_than(call, since)
     if call.request.method == "HEAD":
         return Response(b"", 200, content_type)
-    stream = call.request.connection.start_stream(content_type, keep_alive=call.request.keep_alive)
+    stream = _open(call.request, content_type)
     watcher = Watch(call, selection, form, stream)
     try:
         if initial:
@@ -139,15 +147,20 @@ async def watch(call: Call) -> Response | None:
     return None
 
 
+def _open(request: Request, content_type: str) -> EventStream:
+    """The answer begins. Raises StatusError 400 for a WebSocket handshake that is none."""
+    if request.wants_upgrade != "websocket":
+        return request.connection.start_stream(content_type, keep_alive=request.keep_alive)
+    from isthmus.engine.server.websocketstream import WebSocketStream  # few clients want one
+
+    return WebSocketStream(request)
+
+
 def _initial_events(call: Call, since: int | None) -> bool:
     """Whether the stream begins with what is there. Raises StatusError 400."""
     query = call.request.query
     if "sendInitialEvents" not in query:
-        if query.get("resourceVersionMatch"):
-            raise errors.bad_request("resourceVersionMatch is forbidden for watch unless sendInitialEvents is provided")
         return not since
-    if query.get("resourceVersionMatch") != "NotOlderThan":
-        raise errors.bad_request("sendInitialEvents requires setting resourceVersionMatch to NotOlderThan")
     return call.request.flag("sendInitialEvents")
 
 
@@ -170,7 +183,7 @@ async def _catch_up(call: Call, watcher: Watch, since: int) -> bool:
                 return True
 
 
-async def _remain(call: Call, watcher: Watch, stream: Stream, seconds: float) -> None:
+async def _remain(call: Call, watcher: Watch, stream: EventStream, seconds: float) -> None:
     """Stay until the client goes or the time is over, with a bookmark now and then."""
     bookmarks = call.request.flag("allowWatchBookmarks")
     loop = asyncio.get_running_loop()

@@ -9,6 +9,7 @@ from isthmus.engine.server.handlers import get, patch, update
 from isthmus.engine.server.message import Request, Response
 from isthmus.engine.server.requestinfo import RequestInfo
 from isthmus.engine.server.subresources import (
+    certificatesigningrequests,
     namespaces,
     pods,
     scale,
@@ -23,6 +24,7 @@ from isthmus.machinery import errors
 EXPAND = "expand-vm-spec"
 STATUS: dict[str, Handler] = {"get": get.get, "update": update.update, "patch": patch.patch}
 TABLE: Table = {
+    **certificatesigningrequests.TABLE,
     **namespaces.TABLE,
     **pods.TABLE,
     **serviceaccounts.TABLE,

@@ -4,14 +4,37 @@ from typing import Any
 
 import orjson
 
+from isthmus.engine.registry.registry import Served
+from isthmus.engine.registry.strategy import GENERIC
+from isthmus.engine.server import representation
 from isthmus.engine.server.context import Call
 from isthmus.engine.server.handlers import body
 from isthmus.engine.server.handlers.patch import PATCHES
-from isthmus.engine.server.message import Response
+from isthmus.engine.server.message import Headers, Response
 from isthmus.engine.server.subresources.handler import Handler
+from isthmus.kinds.kind import Column, Kind
 from isthmus.machinery import decode, errors, jsonpath, labels
 
 Object = dict[str, Any]
+# The kind of the answers, for their Table (pkg/printers/internalversion, Scale).
+SCALE = Served(
+    Kind(
+        "autoscaling",
+        ("v1",),
+        "v1",
+        "Scale",
+        "scales",
+        "scale",
+        "ScaleList",
+        namespaced=True,
+        columns=(
+            Column("Desired", "integer", ".spec.replicas"),
+            Column("Available", "integer", ".status.replicas"),
+            Column("Age", function="age"),
+        ),
+    ),
+    GENERIC,
+)
 
 
 def _read(obj: Object, path: str) -> Any:
@@ -26,8 +49,8 @@ def _scale(call: Call, obj: Object) -> Object:
     if selector := _read(obj, paths.selector):
         status["selector"] = selector if isinstance(selector, str) else str(labels.from_label_selector(selector))
     return {
-        "kind": "Scale",
         "apiVersion": "autoscaling/v1",
+        "kind": "Scale",
         "metadata": {k: metadata[k] for k in kept if k in metadata},
         "spec": {"replicas": _read(obj, paths.spec_replicas) or 0},
         "status": status,
@@ -39,7 +62,13 @@ async def get(call: Call) -> Response:
     row = call.server.store.get(call.key)
     if row is None:
         raise errors.not_found(call.served.kind.group, call.served.kind.plural, call.info.name)
-    return Response(orjson.dumps(_scale(call, row.decode())))
+    return _answer(call, row.decode())
+
+
+def _answer(call: Call, obj: Object, warnings: Headers = ()) -> Response:
+    header = call.request.headers.get("accept", "")
+    form, content_type = representation.choose(SCALE, "v1", header, call.request.query.get("includeObject", ""))
+    return Response(form.one(orjson.dumps(_scale(call, obj))), 200, content_type, warnings)
 
 
 async def _write(call: Call, wanted: Any) -> Response:
@@ -63,7 +92,7 @@ async def _write(call: Call, wanted: Any) -> Response:
         return old
 
     value = await call.server.storage.modify(call.served, call.key, change, context)
-    return Response(orjson.dumps(_scale(call, orjson.loads(value))), headers=body.warning_headers(context))
+    return _answer(call, orjson.loads(value), body.warning_headers(context))
 
 
 async def update(call: Call) -> Response:

@@ -4,7 +4,8 @@ from collections.abc import Callable
 from typing import Any
 
 from isthmus.engine.registry.write import WriteContext
-from isthmus.engine.server.context import Call, is_dry_run
+from isthmus.engine.server import options as checks
+from isthmus.engine.server.context import Call
 from isthmus.engine.server.handlers import body
 from isthmus.engine.server.message import Response
 from isthmus.machinery import errors
@@ -31,7 +32,7 @@ def find_vm(call: Call) -> Object:
     """The VM. Raises StatusError 404."""
     found = find(call, VMS)
     if found is None:
-        raise errors.not_found(KUBEVIRT, "virtualmachines", call.info.name)
+        raise errors.not_found(KUBEVIRT, "virtualmachine", call.info.name)
     return found
 
 
@@ -39,7 +40,7 @@ def find_vmi(call: Call) -> Object:
     """The VMI. Raises StatusError 404."""
     found = find(call, VMIS)
     if found is None:
-        raise errors.not_found(KUBEVIRT, "virtualmachineinstances", call.info.name)
+        raise errors.not_found(KUBEVIRT, "virtualmachineinstance", call.info.name)
     return found
 
 
@@ -55,7 +56,7 @@ def options(call: Call) -> Object:
         value = given.get(field)
         if value is not None and (not isinstance(value, kind) or (kind is int and isinstance(value, bool))):
             raise errors.bad_request(f"{field}: must be {'a number' if kind is int else 'true or false'}")
-    return {**given, "dryRun": is_dry_run(given.get("dryRun"))}
+    return {**given, "dryRun": checks.is_dry_run(given.get("dryRun"), checks.KINDS["update"])}
 
 
 async def write(call: Call, resource: str, edit: Edit, *, subresource: str = "", dry_run: bool = False) -> None:

@@ -11,6 +11,7 @@ from isthmus.engine.server.message import Response
 from isthmus.engine.server.subresources import shared
 from isthmus.engine.server.subresources.handler import Table
 from isthmus.machinery import errors
+from isthmus.machinery.fieldtree import at
 
 Object = dict[str, Any]
 GUEST_QUERIES = ("guestosinfo", "userlist", "filesystemlist")
@@ -34,18 +35,47 @@ def _check_port(subresource: str) -> None:
 
 async def act(call: Call) -> Response | None:
     """pause, unpause, freeze, unfreeze, reset, softreboot, guest information: the agent does it on the running VMI."""
-    vmi = shared.find_vmi(call)
+    vmi, subresource = shared.find_vmi(call), call.info.subresource
+    dry_run = subresource in ("pause", "unpause") and shared.options(call)["dryRun"]
     node = shared.require_running(call, vmi)
-    subresource, paused = call.info.subresource, shared.condition(vmi, "Paused")
+    paused, probe = shared.condition(vmi, "Paused"), vmi["spec"].get("livenessProbe")
+    if subresource == "pause" and probe and probe.get("guestAgentPing") is None:
+        why = "Pausing VMIs with a non-GuestAgentPing LivenessProbe is not supported"
+        raise errors.forbidden(shared.KUBEVIRT, "virtualmachineinstance", call.info.name, why)
     if subresource == "pause" and paused:
         raise shared.conflict(call, "VMI is already paused")
     if subresource == "unpause" and not paused:
         raise shared.conflict(call, "VMI is not paused")
-    if subresource == "softreboot" and paused:
-        raise shared.conflict(call, "VMI is paused")
+    if subresource == "softreboot":
+        _check_reboot(call, vmi, paused=paused)
     if subresource in GUEST_QUERIES and not shared.condition(vmi, "AgentConnected"):
         raise shared.conflict(call, "VMI does not have guest agent connected")
-    return await _to_agent(call, node)
+    return Response(b"") if dry_run else await _to_agent(call, node)
+
+
+def _check_reboot(call: Call, vmi: Object, *, paused: bool) -> None:
+    """A guest reboots by its agent or by ACPI. Raises StatusError 409."""
+    if paused:
+        raise shared.conflict(call, "VMI is paused")
+    acpi = at(vmi, "spec.domain.features.acpi.enabled") is not False
+    if not acpi and not shared.condition(vmi, "AgentConnected"):
+        raise shared.conflict(call, "VMI neither have the agent connected nor the ACPI feature enabled")
+
+
+async def refuse(call: Call) -> Response:
+    """What KubeVirt has and this platform has not: in KubeVirt's words where it refuses too. Raises StatusError."""
+    subresource = call.info.subresource
+    if subresource in ("memorydump", "removememorydump"):
+        shared.find_vm(call)
+        raise errors.bad_request("memory dumps are not supported by this platform")
+    if subresource == "objectgraph":
+        raise errors.bad_request("ObjectGraph feature gate not enabled: Unable to return object graph.")
+    devices = at(shared.find_vmi(call), "spec.domain.devices") or {}
+    if subresource == "usbredir" and devices.get("clientPassthrough") is None:
+        raise shared.conflict(call, "Not configured with USB Redirection")
+    if subresource == "vsock" and not devices.get("autoattachVSOCK"):
+        raise errors.bad_request("VSOCK is not attached.")
+    raise errors.bad_request(f"{subresource} is not supported by this platform")
 
 
 async def connect(call: Call) -> Response | None:
@@ -95,4 +125,8 @@ TABLE: Table = {
         (shared.VMI_ACTS, s): {"update": act} for s in ("pause", "unpause", "freeze", "unfreeze", "reset", "softreboot")
     },
     **{(shared.VMI_ACTS, s): {"get": act} for s in GUEST_QUERIES},
+    **{(shared.VM_ACTS, s): {"update": refuse} for s in ("memorydump", "removememorydump")},
+    **{(shared.VMI_ACTS, s): {"get": refuse} for s in ("usbredir", "vsock")},
+    **{(shared.VMI_ACTS, s): {"update": refuse} for s in ("backup", "redefine-checkpoint")},
+    **{(resource, "objectgraph"): {"get": refuse} for resource in (shared.VM_ACTS, shared.VMI_ACTS)},
 }

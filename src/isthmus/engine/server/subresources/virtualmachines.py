@@ -44,6 +44,7 @@ def _request_changes(call: Call, requests: list[Object], *, replace: bool = Fals
         if status.get("stateChangeRequests") and not replace:
             raise shared.conflict(call, "unable to complete request: stop/start already underway")
         status["stateChangeRequests"] = requests
+        status.pop("startFailure", None)  # who asks does not wait for a back-off
         return vm
 
     return change
@@ -83,14 +84,12 @@ async def stop(call: Call) -> Response:
     dry_run = options["dryRun"]
     alive = vmi is not None and vmi.get("status", {}).get("phase") not in shared.FINAL
     strategy, grace = run_strategy(vm), options.get("gracePeriod")
-    if vmi and alive and shared.condition(vmi, "Paused"):
-        raise shared.conflict(call, "VM is paused: unpause it before stopping it")
-    if strategy == "Halted" and not (alive and grace is not None):
+    if strategy in ("Halted", "Manual", "RerunOnFailure") and not alive:
         raise shared.conflict(call, "VM is not running")
-    if strategy in ("Manual", "RerunOnFailure") and not alive:
-        raise shared.conflict(call, "VM is not running")
+    if strategy == "Halted" and vmi and (grace is None or grace >= _grace(vmi)):
+        raise shared.conflict(call, "Halted only supports manual stop requests with a shorter graceperiod")
     if grace is not None and alive:
-        await shared.write(call, shared.VMIS, _shorten_grace(grace), dry_run=dry_run)
+        await shared.write(call, shared.VMIS, _set_grace(grace), dry_run=dry_run)
     if strategy in ("Manual", "RerunOnFailure"):
         assert vmi
         request = {"action": "Stop", "uid": vmi["metadata"]["uid"]}
@@ -102,11 +101,14 @@ async def stop(call: Call) -> Response:
     return shared.accepted()
 
 
-def _shorten_grace(seconds: int) -> Any:
+def _grace(vmi: Object) -> int:
+    return int(vmi["spec"].get("terminationGracePeriodSeconds", 30))
+
+
+def _set_grace(seconds: int) -> Any:
     def change(vmi: Object) -> Object:
-        now = vmi["spec"].get("terminationGracePeriodSeconds", 30)
-        if seconds < 0 or seconds > now:
-            raise errors.bad_request(f"gracePeriod: {seconds} must be between 0 and the VMI's own {now} seconds")
+        if seconds < 0:
+            raise errors.bad_request("gracePeriod has to be greater or equal to 0")
         vmi["spec"]["terminationGracePeriodSeconds"] = seconds
         return vmi
 
@@ -117,14 +119,15 @@ async def restart(call: Call) -> Response:
     """Stop the running VMI and start a new one."""
     options, vm, vmi = shared.options(call), shared.find_vm(call), shared.find(call, shared.VMIS)
     dry_run, grace = options["dryRun"], options.get("gracePeriodSeconds")
-    if grace is not None and grace > 0:
-        raise errors.bad_request("For force restart, only gracePeriod=0 is supported for now")
+    if grace is not None and grace != 0:
+        only_now = "For force restart, only gracePeriod=0 is supported for now"
+        raise errors.bad_request(only_now if grace > 0 else "gracePeriod has to be greater or equal to 0")
     if run_strategy(vm) in ("Halted", "Once"):
-        raise shared.conflict(call, f"{run_strategy(vm)} does not support manual restart requests")
+        raise shared.conflict(call, f"RunStategy {run_strategy(vm)} does not support manual restart requests")
     if vmi is None:
-        raise shared.conflict(call, "VM is not running")
+        raise shared.conflict(call, "VM is not running: Halted")
     if grace is not None:
-        await shared.write(call, shared.VMIS, _shorten_grace(1), dry_run=dry_run)
+        await shared.write(call, shared.VMIS, _set_grace(1), dry_run=dry_run)
     requests = [{"action": "Stop", "uid": vmi["metadata"]["uid"]}, {"action": "Start"}]
     await shared.write(call, shared.VMS, _request_changes(call, requests), subresource="status", dry_run=dry_run)
     return shared.accepted()
@@ -204,7 +207,11 @@ async def change_volumes(call: Call) -> Response:
     if not isinstance(options.get("name"), str) or not options["name"]:
         raise errors.bad_request(f"{'AddVolumeOptions' if adding else 'RemoveVolumeOptions'} requires name to be set")
     if adding and not isinstance(options.get("volumeSource"), dict):
-        raise errors.bad_request("AddVolumeOptions requires volumeSource to be set")
+        raise errors.bad_request("AddVolumeOptions requires VolumeSource to not be nil")
+    vmi = shared.find(call, shared.VMIS)
+    if vmi and (vmi.get("status") or {}).get("phase") not in shared.FINAL:
+        act = "added to" if adding else "removed from"
+        raise shared.conflict(call, f"volumes cannot be {act} a running guest on this platform yet: stop the VM first")
     of_vm = call.info.resource == "virtualmachines"
     (shared.find_vm if of_vm else shared.find_vmi)(call)
 
