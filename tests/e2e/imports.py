@@ -4,6 +4,7 @@ import base64
 import contextlib
 import functools
 import http.server
+import io
 import json
 import os
 import subprocess
@@ -110,6 +111,12 @@ class Imports:
             "workers": self.platform.processes("isthmus.engine.node.worker"),
         }
 
+    def stale_machines(self) -> list[str]:
+        """Directories of machines that are no more; the agent's collection finds them within a minute."""
+        folder = self.platform.home.node(self.platform.node) / "vms"
+        known = {v["metadata"]["uid"] for v in self.platform.list("vmi")}
+        return [path.name for path in folder.iterdir() if path.name not in known] if folder.is_dir() else []
+
     def wait_clean(self, seconds: float = 40) -> None:
         """Until nothing is left."""
         wait_for(lambda: not any(self.leftovers().values()), seconds, why=self.leftovers)
@@ -125,10 +132,11 @@ class Imports:
 
 
 class Handler(http.server.SimpleHTTPRequestHandler):
-    """Files below a folder, for whoever has the password; no ranges."""
+    """Files below a folder, for whoever has the password; of a range only if the server has them."""
 
     password = ""
     delay = 0.0
+    ranges: list[str] | None = None  # which ones were asked for
 
     def do_GET(self) -> None:
         wanted = base64.b64encode(f"vmware:{self.password}".encode()).decode()
@@ -136,7 +144,28 @@ class Handler(http.server.SimpleHTTPRequestHandler):
             self.send_error(401)
             return
         with contextlib.suppress(ConnectionError):
-            super().do_GET()
+            if self.ranges is not None and "Range" in self.headers:
+                self.send_range(self.ranges)
+            else:
+                super().do_GET()
+
+    def send_range(self, asked: list[str]) -> None:
+        path = Path(self.translate_path(self.path))
+        if not path.is_file():
+            self.send_error(404)
+            return
+        asked.append(self.headers["Range"])
+        first, _, last = self.headers["Range"].removeprefix("bytes=").partition("-")
+        size = path.stat().st_size
+        start, end = int(first), min(int(last) + 1 if last else size, size)
+        self.send_response(206)
+        self.send_header("Content-Range", f"bytes {start}-{end - 1}/{size}")
+        self.send_header("Content-Length", str(end - start))
+        self.send_header("Last-Modified", self.date_time_string(int(path.stat().st_mtime)))
+        self.end_headers()
+        with path.open("rb") as file:
+            file.seek(start)
+            self.copyfile(io.BytesIO(file.read(end - start)), self.wfile)
 
     def copyfile(self, source: Any, outputfile: Any) -> None:
         while data := source.read(1 << 14):
@@ -148,9 +177,9 @@ class Handler(http.server.SimpleHTTPRequestHandler):
 
 
 @contextlib.contextmanager
-def served(folder: Path, *, password: str = "", delay: float = 0.0) -> Iterator[str]:
-    """The URL of a server on loopback, in the network namespace of the caller."""
-    handler = type("Handler", (Handler,), {"password": password, "delay": delay})
+def served(folder: Path, *, password: str = "", delay: float = 0.0, ranges: list[str] | None = None) -> Iterator[str]:
+    """The URL of a server on loopback, in the network namespace of the caller; `ranges`: it serves and notes them."""
+    handler = type("Handler", (Handler,), {"password": password, "delay": delay, "ranges": ranges})
     server = http.server.ThreadingHTTPServer(("127.0.0.1", 0), functools.partial(handler, directory=str(folder)))
     server.daemon_threads = True
     thread = threading.Thread(target=server.serve_forever, daemon=True)

@@ -21,7 +21,7 @@ from tests.e2e.imports import Imports, served
 from tests.e2e.platform import BIN, Platform, wait_for
 from tests.guests import legacy, tiny
 from tests.unit.importer.worker.test_hostile import CORPUS, build
-from tests.vmware import disks, make_ova, ovf
+from tests.vmware import disks, make_ova, makers, ovf, vmdk
 
 pytestmark = [pytest.mark.e2e, pytest.mark.timeout(400)]
 PLAIN = ("--converter", "None", "--no-prove")
@@ -68,6 +68,7 @@ def test_an_ova_by_its_path_becomes_a_vm_with_its_disks_and_cards(imports, expor
     ended = imports.command(str(export.ova), "--name", "two", "--network", "Storage=", *PLAIN)
     assert ended.code == 0, ended
     assert "checksums agree" in ended.output
+    assert imports.platform.get("vm", "two")["spec"]["preference"]["name"] == "debian"
     assert (hashlib.sha256(export.ova.read_bytes()).hexdigest(), export.ova.stat().st_mtime_ns) == before
     assert_disks(imports, ended.name, export.raws)
     status = imports.status(ended.name)
@@ -95,6 +96,17 @@ def test_the_vm_and_its_disks_stay_when_the_import_is_deleted_and_go_together(im
         imports.platform.wait_gone("pvc", claim)
 
 
+def test_what_is_of_concern_is_told_before_the_disks_are_copied(imports, export):
+    ended = imports.command(str(export.ova), "--name", "concerned", *PLAIN)
+    assert ended.code == 0, ended
+    lines = ended.output.splitlines()
+    concern = next(n for n, line in enumerate(lines) if "Warning: Network without a counterpart." in line)
+    assert "Storage" in lines[concern]
+    assert concern < next(n for n, line in enumerate(lines) if line.strip().startswith("Transferring"))
+    told = imports.status(ended.name)["source"]["concerns"][0]
+    assert (told["id"], told["category"]) == ("isthmus.network.unmapped", "Warning")
+
+
 def test_an_ovf_folder_by_its_path(imports, export):
     ended = imports.command(str(export.folder), "--name", "folder", "--network", "Storage=", *PLAIN)
     assert ended.code == 0, ended
@@ -110,6 +122,54 @@ def test_an_upload_is_streamed_and_its_scratch_volume_deleted(imports, export, w
     assert_disks(imports, ended.name, export.raws)
     imports.wait_clean()
     assert not imports.platform.find("pvc", imports.status(ended.name)["uploadClaimName"])
+
+
+def test_a_command_that_sees_other_files_than_the_platform_uploads(imports, export, tmp_path):
+    """As from a container on the same machine: the path names nothing that the platform could read."""
+    script = 'mount -t tmpfs tmpfs "$1" && cp "$2" "$1"/hidden.ova && shift 2 && exec "$@"'
+    command = [
+        str(BIN / "isthmus"),
+        "import",
+        str(tmp_path / "hidden.ova"),
+        "--name",
+        "hidden",
+        "--network",
+        "Storage=",
+    ]
+    home = imports.platform.home
+    done = subprocess.run(
+        ["unshare", "--mount", "sh", "-c", script, "sh", tmp_path, export.ova, *command, *PLAIN],
+        env=os.environ | {"ISTHMUS_HOME": str(home.root), "KUBECONFIG": str(home.kubeconfig)},
+        capture_output=True, text=True, check=False, timeout=60,
+    )  # fmt: skip
+    ended = imports.ended(done.returncode, done.stdout, done.stderr)
+    assert ended.code == 0, ended
+    assert "may not see the files of this command: the file is uploaded" in ended.errors
+    assert_disks(imports, ended.name, export.raws)
+
+
+@pytest.mark.parametrize("maker", makers.MAKERS)
+def test_packages_of_other_makers(imports, export, tmp_path, maker):
+    path = makers.MAKERS[maker](tmp_path, export.raws[: 1 if maker == "VirtualBox" else 2])
+    networks = [f"--network=net {n}=" for n in (2, 3)] if maker == "mixed controllers" else []
+    machine = ["--machine", "front end"] if maker == "vApp" else []
+    ended = imports.command(
+        str(path), "--name", f"maker-{list(makers.MAKERS).index(maker)}", *networks, *machine, *PLAIN
+    )
+    assert ended.code == 0, ended
+    for disk in imports.status(ended.name)["disks"]:
+        raw = export.raws[int(disk["name"][-1]) - 1]
+        assert imports.disk(disk["claimName"]).read_bytes()[: raw.stat().st_size] == raw.read_bytes()
+
+
+def test_an_ovf_folder_with_flat_disks(imports, export, tmp_path):
+    """A descriptor whose file is a VMDK of two parts: the text, and the bytes beside it."""
+    disk = vmdk.write_flat(export.raws[0], tmp_path, "flat")
+    files = [ovf.DiskFile(disk.name, disk.stat().st_size, -(-export.raws[0].stat().st_size // 512) * 512)]
+    (tmp_path / "flat.ovf").write_bytes(ovf.descriptor(ovf.Machine("flat", files)))
+    ended = imports.command(str(tmp_path), "--name", "flat", *PLAIN)
+    assert ended.code == 0, ended
+    assert_disks(imports, ended.name, export.raws[:1])
 
 
 def test_an_uploaded_disk_without_a_machine_around_it(imports, export):
@@ -147,7 +207,6 @@ def test_a_file_that_hashes_to_something_else_is_refused(imports, export):
     imports.wait_clean()
 
 
-@pytest.mark.long
 def test_hostile_packages_end_in_their_message_and_leave_nothing(imports, export, tmp_path):
     paths = {}
     for number, name in enumerate(CORPUS):
@@ -266,6 +325,38 @@ def test_a_legacy_debian_is_converted_and_proven_with_its_evidence(imports, tmp_
 
 
 @pytest.mark.long
+@pytest.mark.timeout(1500)
+def test_virt_v2v_converts_when_it_is_asked_for_and_its_phases_are_shown(imports, tmp_path):
+    path = tmp_path / "legacy.ova"
+    make_ova.make_ova(path, ovf.Machine("legacy", (), CARDS[:1]), [asyncio.run(legacy.build())])
+    imports.create("by-virt-v2v", source={"path": str(path)}, targetName="by-virt-v2v", converter="VirtV2V")
+    shown: list[str] = []
+
+    def ended() -> bool:
+        status = imports.status("by-virt-v2v")
+        summary = (status.get("progress") or {}).get("summary", "")
+        if summary.startswith("virt-v2v: ") and summary not in shown:
+            shown.append(summary)
+        return status.get("phase") in ("Succeeded", "Failed")
+
+    wait_for(ended, 1200, 0.3, why=lambda: imports.platform.describe("vmimport", "by-virt-v2v"))
+    status = imports.status("by-virt-v2v")
+    imports.vms.append("by-virt-v2v")
+    assert status["phase"] == "Succeeded", status["message"]
+    conversion = status["conversion"]
+    assert conversion["converter"] == "VirtV2V"
+    assert "debian" in conversion["os"].lower()
+    assert any("Converting" in summary for summary in shown), shown
+    assert len(shown) >= 3, shown
+    assert any("Converting" in change for change in conversion["changes"])
+    assert "Finishing off" in conversion["log"]
+    assert status["proof"]["verdict"] == "Passed", status["proof"]
+    vm = imports.platform.get("vm", "by-virt-v2v")
+    assert vm["spec"]["preference"]["name"] == "debian"
+    assert vm["spec"]["template"]["spec"]["domain"]["devices"]["disks"][0]["disk"]["bus"] == "virtio"
+    print(f"\nvirt-v2v: {conversion['seconds']} s, proof {status['proof']['seconds']} s; shown: {shown}")
+
+
 def test_progress_on_a_terminal_names_phase_bytes_rate_and_time_left(imports, tmp_path):
     raw = tmp_path / "random.raw"
     raw.write_bytes(os.urandom(12 << 20))

@@ -2,6 +2,7 @@
 
 import asyncio
 import contextlib
+import filecmp
 import http.client
 import os
 import signal
@@ -96,6 +97,35 @@ def test_an_import_survives_or_ends_clearly(imports, unknown, phase, victim):
     imports.wait_clean(60)
 
 
+@pytest.mark.parametrize("victim", ["worker", "agent and worker"])
+def test_a_transfer_goes_on_in_the_middle_of_the_disk(imports, tmp_path, victim):
+    platform, raw, asked = imports.platform, tmp_path / "random.raw", []
+    raw.write_bytes(os.urandom(24 << 20))
+    make_ova.make_ova(tmp_path / "random.ova", ovf.Machine("random", ()), [raw])
+    name = f"resumed-{victim.replace(' ', '-')}"
+    with served(tmp_path, delay=0.008, ranges=asked) as url:  # 24 MiB in 12 s
+        imports.create(
+            name, source={"url": f"{url}/random.ova"}, targetName=name, converter="None", prove=False
+        )  # fmt: skip
+        imports.vms.append(name)
+        place = wait_for(
+            lambda: next(iter(platform.home.node(platform.node).glob("volumes/*/.isthmus-transfer")), None), 60
+        )
+        if "agent" in victim:
+            platform.kill("agent")
+        kill(platform, "worker")
+        asked.clear()
+        status = imports.wait(name, "Succeeded", "Failed", seconds=90)
+    assert status["phase"] == "Succeeded", status["message"]
+    disk = status["transfer"]["disks"][0]
+    assert disk["resumedAt"] > 4 << 20
+    assert disk["verified"]
+    assert not place.exists()
+    assert filecmp.cmp(raw, imports.disk(status["disks"][0]["claimName"]), shallow=False)
+    starts = [int(r.removeprefix("bytes=").partition("-")[0]) for r in asked]
+    assert any(start > disk["resumedAt"] - (2 << 20) for start in starts), asked
+
+
 @pytest.mark.parametrize("phase", ["Transferring", "Converting", "Proving"])
 def test_an_import_that_is_deleted_leaves_nothing(imports, unknown, phase):
     name = f"gone-{phase}".lower()
@@ -108,5 +138,4 @@ def test_an_import_that_is_deleted_leaves_nothing(imports, unknown, phase):
         imports.wait_clean(60)
     assert not imports.platform.find("vm", name)
     assert not imports.platform.processes("virt-v2v")
-    # A machine that was never started leaves a directory that the agent's collection finds within a minute.
-    wait_for(lambda: not imports.platform.leftovers()["machines"], 75, 1)
+    wait_for(lambda: not imports.stale_machines(), 75, 1, why=imports.stale_machines)

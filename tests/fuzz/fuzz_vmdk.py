@@ -1,6 +1,7 @@
 """Fuzz the VMDK readers: only MalformedError may come out, and never more data than the limits allow."""
 
 import io
+import json
 import sys
 import tempfile
 import zlib
@@ -21,8 +22,8 @@ LIMITS = Limits(capacity=1 << 30)
 
 
 def target(data: bytes) -> None:
-    """All three readers on the same bytes."""
-    for read in (read_stream, read_sparse, read_descriptor):
+    """All readers on the same bytes."""
+    for read in (read_stream, read_stream_in_two, read_sparse, read_descriptor):
         with suppress(MalformedError):
             read(data)
 
@@ -39,6 +40,27 @@ def read_stream(data: bytes) -> None:
                 assert used > 0
                 assert len(stream.inflate(event, grain, used, zlib.decompressobj, zlib.error)) in (used, grain)
     reader.receive_eof()
+
+
+def read_stream_in_two(data: bytes) -> None:
+    """A reader that is given up in the middle and restored ends like one that was not."""
+    cut = len(data) // 2
+    first = stream.StreamReader(LIMITS)
+    first.receive_data(data[:cut])
+    if (state := first.state()) is None:
+        return
+    begin = min(state["offset"], cut)
+    second = stream.StreamReader.restored(json.loads(json.dumps(state)), begin, LIMITS)
+    assert outcome(second, data[begin:]) == outcome(first, data[cut:])
+
+
+def outcome(reader: stream.StreamReader, data: bytes) -> tuple[stream.Event | None, str]:
+    """The last event and the error."""
+    try:
+        events = reader.receive_data(data) + reader.receive_eof()
+    except MalformedError as error:
+        return None, f"{error.reason} at {error.offset}"
+    return events[-1], ""
 
 
 def read_sparse(data: bytes) -> None:

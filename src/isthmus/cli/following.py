@@ -57,6 +57,8 @@ async def follow(client: RestClient, namespace: str, name: str) -> bool:
             last = failed and number == len(timings)
             text = "failed" if last else summarise(timing["phase"], status)
             line.settle(f"  {timing['phase']:<14} {timing['seconds']:7.1f} s  {text}")
+            for note in notes(timing["phase"], status):
+                line.settle(f"  {'':<14} {note}")
         shown = max(shown, len(timings))
         if status.get("phase") in FINAL:
             line.clear()
@@ -92,10 +94,23 @@ def summarise(phase: str, status: Object) -> str:
     return ""
 
 
+def notes(phase: str, status: Object) -> list[str]:
+    """What a person should look at after a phase: before the disks are moved, everything that the source made known."""
+    match phase:
+        case "Inspecting":
+            concerns = (status.get("source") or {}).get("concerns") or []
+            return [f"{c['category']}: {c['label']}. {c['assessment']}" for c in concerns]
+        case "Converting":
+            return [f"Note: {warning}" for warning in (status.get("conversion") or {}).get("warnings") or []]
+    return []
+
+
 def _transferred(disks: list[Object]) -> str:
     written = sum(int(d.get("writtenBytes") or 0) for d in disks)
     checked = ", checksums agree" if disks and all(d.get("verified") for d in disks) else ""
-    return f"{len(disks)} disk{'s' * (len(disks) != 1)}, {progress.size(written)} of data{checked}"
+    resumed = max((int(d.get("resumedAt") or 0) for d in disks), default=0)
+    again = f", taken up at {progress.size(resumed)}" if resumed else ""
+    return f"{len(disks)} disk{'s' * (len(disks) != 1)}, {progress.size(written)} of data{checked}{again}"
 
 
 def _converted(conversion: Object) -> str:
@@ -112,9 +127,5 @@ def _conclude(status: Object, namespace: str, name: str) -> bool:
         click.echo(f"Failed: {status.get('message')}", err=True)
         click.echo(f"  all about it: kubectl describe vmimport {name} -n {namespace}", err=True)
         return False
-    concerns = (status.get("source") or {}).get("concerns") or []
-    notes = [c["assessment"] for c in concerns if c.get("category") != "Information"]
-    for note in [*notes, *((status.get("conversion") or {}).get("warnings") or [])]:
-        click.echo(f"  note: {note}")
     click.echo(f"virtualmachine.kubevirt.io/{status['virtualMachineName']} is here (namespace {namespace})")
     return True

@@ -1,9 +1,11 @@
 """Can the platform read a path of this machine by itself? If not, the file is uploaded.
 
-It can if every node is this machine (same boot), the user may use paths of the node, and the platform's own user may
-read the file.
+It can if every node is this machine (same boot), the platform's home is seen from here and its processes see the same
+mounts (they may be in a container, or we), the user may use paths of the node, and the platform's own user may read the
+file.
 """
 
+import contextlib
 import os
 import stat
 from pathlib import Path
@@ -15,6 +17,7 @@ from isthmus.lib.home import Home, default_root
 from isthmus.machinery.errors import StatusError
 
 BOOT_ID = Path("/proc/sys/kernel/random/boot_id")
+SYSTEM = Path("/var/lib/isthmus")
 REVIEWS = Resource("authorization.k8s.io", "v1", "selfsubjectaccessreviews", namespaced=False)
 
 
@@ -22,10 +25,13 @@ async def find_obstacle(client: RestClient, namespace: str, path: Path, kubeconf
     """Why the platform cannot read `path` by itself; "" if it can."""
     if not await _is_here(client):
         return "the platform is on another machine"
+    home = _find_home(kubeconfig)
+    if home is None or not sees_the_same(home):
+        return "the platform may not see the files of this command"
     if not await _may_use_paths(client, namespace):
         return "you may not use paths of the node"
     file = next((p for p in (path, *path.glob("*.ovf")) if p.is_file()), path)
-    if not _is_readable(file, _platform_user(kubeconfig)):
+    if not _is_readable(file, home.root.stat().st_uid):
         return "the platform's user may not read the file"
     return ""
 
@@ -53,13 +59,24 @@ async def _may_use_paths(client: RestClient, namespace: str) -> bool:
     return bool((await client.create(REVIEWS, body))["status"].get("allowed"))
 
 
-def _platform_user(kubeconfig: Path | None) -> int:
-    """Whose home the kubeconfig belongs to; root if it is none that can be seen here."""
+def _find_home(kubeconfig: Path | None) -> Home | None:
+    """The home that the kubeconfig lies in, or the usual one; None if neither can be seen here."""
     given = kubeconfig or Path(os.environ.get("KUBECONFIG", "").split(":")[0] or default_root() / "kubeconfig")
-    for root in (given.parent, default_root()):
-        if Home(root).store.exists():
-            return root.stat().st_uid
-    return 0
+    for root in (given.parent, default_root(), SYSTEM):
+        try:
+            if Home(root).run.is_dir():
+                return Home(root)
+        except PermissionError:  # it is there, but not ours to look into
+            return Home(root)
+    return None
+
+
+def sees_the_same(home: Home, own: Path = Path("/proc/self/ns/mnt")) -> bool:
+    """Whether the platform's processes have our mounts; True if they cannot be asked."""
+    for file in home.run.glob("*.pid"):
+        with contextlib.suppress(OSError, ValueError):
+            return Path(f"/proc/{int(file.read_text())}/ns/mnt").readlink() == own.readlink()
+    return True
 
 
 def _is_readable(path: Path, uid: int) -> bool:

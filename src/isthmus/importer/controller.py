@@ -51,6 +51,7 @@ MESSAGES = {
 FINAL = ("Succeeded", "Failed")
 COMPONENT = "isthmus-importer"
 POLL = 1.0
+AWAY, AGAIN = (500, 502, 503, 504), 5.0  # what is answered for a node that is away; seconds until it is asked again
 
 
 class ImportController:
@@ -93,6 +94,8 @@ class ImportController:
             await self._fail(work, str(failure))
             return None
         except StatusError as refusal:
+            if refusal.code in AWAY:
+                return AGAIN  # a node that does not answer yet is no failure to back off from
             if refusal.code not in (400, 403, 422):
                 raise
             await self._fail(work, f"the API refused what the import needs: {refusal.message}")

@@ -93,3 +93,11 @@ def test_the_summary_of_a_conversion_says_who_did_it():
     told = {"conversion": {"os": "Debian 12", "converter": "Isthmus", "changes": ["a", "b"]}}
     assert following.summarise("Converting", told) == "Debian 12 by Isthmus: 2 changes"
     assert "SATA" in following.summarise("Converting", {"conversion": {"converter": "Compatibility"}})
+
+
+def test_concerns_are_shown_when_the_source_was_inspected_and_warnings_when_the_guest_was_converted():
+    concern = {"id": "vmware.tpm.detected", "category": "Warning", "label": "TPM", "assessment": "It gets a new one."}
+    status = {"source": {"concerns": [concern]}, "conversion": {"warnings": ["no virtio_net"]}}
+    assert following.notes("Inspecting", status) == ["Warning: TPM. It gets a new one."]
+    assert following.notes("Converting", status) == ["Note: no virtio_net"]
+    assert following.notes("Transferring", status) == []

@@ -2,6 +2,7 @@
 
 import hashlib
 import io
+import json
 import random
 import struct
 import subprocess
@@ -210,3 +211,46 @@ def test_how_the_bytes_are_cut_into_chunks_does_not_matter(vmware: bytes, chunks
         if isinstance(event, stream.Grain):
             expected.update(struct.pack("<QQ", event.position, event.offset) + bytes(event.data))
     assert digest.digest() == expected.digest()
+
+
+@settings(max_examples=25, deadline=None)
+@given(st.data(), st.sampled_from(["vmware", "qemu"]), st.integers(1, 300_000))
+def test_a_reader_that_was_restored_anywhere_gives_what_was_left(vmware, qemu, data, shape: str, chunk: int):
+    stored = {"vmware": vmware, "qemu": qemu}[shape]
+    cut = min(len(stored), data.draw(st.integers(0, len(stored) // chunk)) * chunk)
+    first, before = stream.StreamReader(), []
+    for start in range(0, cut, chunk):
+        before += first.receive_data(stored[start : start + chunk])
+    state = first.state()
+    if state is None:
+        assert not before[1:] or cut > len(stored) - 1024 - SECTOR
+        return
+    begin = min(state["offset"], cut)
+    second = stream.StreamReader.restored(json.loads(json.dumps(state)), begin)
+    after = second.receive_data(stored[begin:]) + second.receive_eof()
+    grains = [(g.position, bytes(g.data)) for g in (*before, *after) if isinstance(g, stream.Grain)]
+    assert grains == [(g.position, bytes(g.data)) for g in events_of(stored) if isinstance(g, stream.Grain)]
+    assert after[-1] == stream.End(len(grains))
+
+
+def events_of(stored: bytes) -> list[stream.Event]:
+    reader = stream.StreamReader()
+    return reader.receive_data(stored) + reader.receive_eof()
+
+
+def test_a_restored_reader_still_sees_that_a_grain_comes_twice(vmware: bytes):
+    reader = stream.StreamReader()
+    reader.receive_data(vmware[: 1 << 20])
+    state = reader.state() | {"offset": 128 * SECTOR}
+    again = stream.StreamReader.restored(state, 128 * SECTOR)
+    with pytest.raises(MalformedError, match="comes twice"):
+        again.receive_data(vmware[128 * SECTOR : 1 << 20])
+
+
+def test_a_restored_reader_still_counts_the_grains_before_it(vmware: bytes):
+    reader = stream.StreamReader()
+    reader.receive_data(vmware[: 1 << 20])
+    grains, sectors, weighted = reader.state()["sums"]
+    again = stream.StreamReader.restored(reader.state() | {"sums": (grains - 1, sectors, weighted)}, reader.offset)
+    with pytest.raises(MalformedError, match="grains came of the"):
+        again.receive_data(vmware[reader.offset :])

@@ -6,13 +6,18 @@ came is told by comparing them with the tables (`tables`): a cut or shuffled str
 
 The grains are left to the caller to inflate (RFC 1950), because that is worth several threads; `inflate` below is the
 check that it must apply. Order is the file's; a grain that never comes is zeros.
+
+`StreamReader.state` is what a reader knows at some place, as JSON; `StreamReader.restored` goes on from there, in
+another process and with all checks, as if it had read everything before.
 """
 
+import base64
 import struct
+import zlib
 from array import array
 from collections.abc import Callable, Iterator
 from enum import IntEnum
-from typing import NamedTuple, Protocol
+from typing import Any, NamedTuple, Protocol, Self
 
 from isthmus.codec.malformed import MalformedError
 from isthmus.codec.vmdk import descriptor as descriptors
@@ -104,6 +109,55 @@ class StreamReader:
         self._grains = self._sectors = self._weighted = 0  # tables.Sums of what came
         self._tables: dict[int, tables.Sums] = {}  # by the sector they lie at
         self._directories: dict[int, array[int]] = {}
+        self._head = b""  # the header, as it was read
+        self._within: int | None = None  # where the metadata begins that is being read
+        self._held: tuple[int, int] | None = None  # the number and sector of a grain that was admitted and is not given
+
+    @property
+    def offset(self) -> int:
+        """Where in the file reading has to begin again: nothing before it is needed any more."""
+        return self._start + self._position if self._within is None else self._within
+
+    def state(self) -> dict[str, Any] | None:
+        """What was learned from the bytes before `offset`; None before the grains begin and behind them."""
+        if not self._head:
+            return None
+        seen, sums = bytearray(self._seen), (self._grains, self._sectors, self._weighted)
+        if self._held:
+            number, sector = self._held
+            seen[number >> 3] ^= 1 << (number & 7)
+            sums = (sums[0] - 1, sums[1] - sector, sums[2] - sector * number)
+        return {
+            "offset": self.offset,
+            "header": self._head.hex(),
+            "seen": base64.b64encode(zlib.compress(seen, 1)).decode(),
+            "sums": sums,
+            "tables": [[sector, *found] for sector, found in self._tables.items()],
+            "directories": [[sector, *found] for sector, found in self._directories.items()],
+        }
+
+    @classmethod
+    def restored(cls, state: dict[str, Any], start: int, limits: Limits | None = None) -> Self:
+        """The reader that gave `state`. The next bytes that it receives are those from `start` <= `offset` on.
+
+        Raises LookupError, TypeError, ValueError for what is no such state.
+        """
+        reader = cls(limits)
+        reader._head = bytes.fromhex(state["header"])
+        try:
+            reader._header = headers.parse(reader._head, reader._limits)
+        except MalformedError as error:
+            raise ValueError("this is no reader's state: its header is none") from error
+        reader._start, reader._position = start, int(state["offset"]) - start
+        most = -(-reader._header.capacity // reader._header.grain) // 8 + 1
+        reader._seen = bytearray(zlib.decompressobj().decompress(base64.b64decode(state["seen"]), most))
+        reader._grains, reader._sectors, reader._weighted = (int(number) for number in state["sums"])
+        reader._tables = {sector: tables.Sums(*found) for sector, *found in state["tables"]}
+        reader._directories = {sector: array("I", found) for sector, *found in state["directories"]}
+        if reader._position < 0:
+            raise ValueError(f"reading has to begin at byte {reader._position + start} at the latest")
+        reader._events = reader._parse_rest()
+        return reader
 
     def receive_data(self, data: bytes) -> list[Event]:
         """The next bytes of the file."""
@@ -134,7 +188,8 @@ class StreamReader:
 
     def _parse(self) -> Iterator[Event | None]:
         yield from self._need(SECTOR, "the header")
-        header = headers.parse(self._take(SECTOR), self._limits)
+        head = self._take(SECTOR)
+        header = headers.parse(head, self._limits)
         if not header.compressed or not header.markers:
             raise MalformedError("this VMDK is not streamOptimized: its grains have no markers", 8)
         self._header = header
@@ -147,6 +202,10 @@ class StreamReader:
         if header.directory is not None:
             yield from self._front_tables(header.directory)
         yield from self._skip_to(header.overhead, "the grains")
+        self._head = head
+        yield from self._parse_rest()
+
+    def _parse_rest(self) -> Iterator[Event | None]:
         yield from self._body()
         yield End(self._grains)
 
@@ -205,7 +264,9 @@ class StreamReader:
             if size:
                 position = self._admit(number, size)
                 if left < _GRAIN_MARKER + size:
+                    self._held = (position // self._header.grain, (self._start + self._position) // SECTOR)
                     yield from self._need(_GRAIN_MARKER + size, f"the grain for disk byte {position}")
+                    self._held = None
                 start = self._position + _GRAIN_MARKER
                 offset = self._start + self._position
                 self._position = start + size + (-(_GRAIN_MARKER + size) & (SECTOR - 1))
@@ -264,6 +325,7 @@ class StreamReader:
         if len(self._tables) > 2 * header.tables or len(self._directories) > 2:
             raise MalformedError("more grain tables than the disk can have", at)
         payload = at + SECTOR
+        self._within = at
         yield from self._skip_to(payload, Marker(kind).name)
         if kind == Marker.GRAIN_TABLE:
             yield from self._read_table(payload)
@@ -272,6 +334,7 @@ class StreamReader:
         else:
             yield from self._read_footer(payload)
         yield from self._skip_to(payload + sectors * SECTOR, Marker(kind).name)
+        self._within = None
 
     def _read_footer(self, at: int) -> Iterator[None]:
         yield from self._need(SECTOR, "the footer")
@@ -280,7 +343,7 @@ class StreamReader:
             raise MalformedError("the footer's capacity or grain size differs from the header's", at)
         if footer.directory is None:
             raise MalformedError("the footer does not say where the grain directory is", at + 56)
-        self._header = footer
+        self._header, self._head = footer, b""
 
     def _compare(self, directory: int | None) -> None:
         """The end: the grains that came must be those that the tables name."""

@@ -9,10 +9,12 @@ from collections.abc import Sequence
 from dataclasses import dataclass
 
 # Quiet and quick: nothing in this machine is secret from the guest it converts; a panic must end it. The second line
-# saves what a kernel does once at boot and what emulation makes dear: self-tests, patching itself, page protections.
+# saves what a kernel does once at boot and what emulation makes dear: self-tests, patching itself, page protections;
+# the third what it does all the time: zeroing pages, checking copies, auditing, watching itself.
 BASE_ARGUMENTS = (
     "console=ttyS0 quiet loglevel=1 panic=-1 mitigations=off nokaslr random.trust_cpu=on tsc=reliable "
-    "cryptomgr.notests noreplace-smp rodata=off"
+    "cryptomgr.notests noreplace-smp rodata=off "
+    "init_on_alloc=0 hardened_usercopy=off randomize_kstack_offset=off lsm= audit=0 nowatchdog kfence.sample_interval=0"
 )
 
 _MAC = re.compile(r"[0-9a-f]{2}(:[0-9a-f]{2}){5}")

@@ -2,7 +2,7 @@
 know its reports can compare; only what the source tells is judged here (an OVF knows less than a vCenter).
 """
 
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Iterable, Iterator
 from dataclasses import dataclass
 from enum import StrEnum
 
@@ -33,11 +33,22 @@ class Concern:
 Rule = Callable[[Machine], Iterator[Concern]]
 
 
-def find_concerns(machine: Machine) -> list[Concern]:
-    """All concerns, the gravest first."""
+def find_concerns(machine: Machine, unplugged: Iterable[str] = ()) -> list[Concern]:
+    """All concerns, the gravest first. `unplugged` are networks of the machine that nobody has mapped to one here."""
     order = list(Category)
     found = [concern for rule in _RULES for concern in rule(machine)]
+    found += _unplugged(machine, frozenset(unplugged))
     return sorted(found, key=lambda concern: order.index(concern.category))
+
+
+def _unplugged(machine: Machine, networks: frozenset[str]) -> Iterator[Concern]:
+    for nic in machine.nics:
+        if nic.network in networks:
+            yield Concern(
+                "isthmus.network.unmapped", Category.WARNING, "Network without a counterpart",
+                f'{nic.label or "A card"} on "{nic.network}" is left out, as no network here was named for it '
+                f'(--network "{nic.network}=...").',
+            )  # fmt: skip
 
 
 def _names(machine: Machine) -> Iterator[Concern]:

@@ -1,7 +1,8 @@
 """VMware's guest ids (and VirtualBox's OS types) -> what the operating system is called elsewhere.
 
-A guest id is what an administrator once chose in a list: a hint. What is found in the guest by inspection counts more.
-Names are those of KubeVirt's common preferences (`debian`, `rhel.9`, `windows.2k22`) and of libosinfo (`debian12`).
+A guest id is what an administrator once chose in a list: a hint. What a conversion found in the guest counts more: the
+ID and VERSION_ID of its os-release (`rhel9.4`), or the product's name as virt-v2v tells it (`Windows Server 2022
+Standard`). Names are those of KubeVirt's common preferences (`debian`, `rhel.9`) and of libosinfo (`debian12`).
 """
 
 import re
@@ -28,12 +29,12 @@ LINUX = Guest("linux", "linux2022", "linux")
 # In VMware's ids the version is the one the id was made for, with two traps: windows9Server is 2016, and "srvNext" the
 # release after the one named.
 _WINDOWS = {
-    "winxp": Guest("windows", "winxp"),
-    "winnet": Guest("windows", "win2k3"),
-    "winlonghorn": Guest("windows", "win2k8"),
-    "windows7server": Guest("windows", "win2k8r2"),
-    "windows7": Guest("windows", "win7"),
-    "windows8server": Guest("windows", "win2k12r2"),
+    "winxp": Guest("windows", "winxp", "windows.xp"),
+    "winnet": Guest("windows", "win2k3", "windows.2k3"),
+    "winlonghorn": Guest("windows", "win2k8", "windows.2k8"),
+    "windows7server": Guest("windows", "win2k8r2", "windows.2k8"),
+    "windows7": Guest("windows", "win7", "windows.7"),
+    "windows8server": Guest("windows", "win2k12r2", "windows.2k12"),
     "windows8": Guest("windows", "win8"),
     "windows9server": Guest("windows", "win2k16", "windows.2k16"),
     "windows2019srvnext": Guest("windows", "win2k22", "windows.2k22"),
@@ -42,12 +43,13 @@ _WINDOWS = {
     "windows11": Guest("windows", "win11", "windows.11"),
     "windows12": Guest("windows", "win11", "windows.11"),
     "windows9": Guest("windows", "win10", "windows.10"),
-    # VirtualBox
+    # VirtualBox, and what products are called
+    "windows2025": Guest("windows", "win2k25", "windows.2k25"),
     "windows2022": Guest("windows", "win2k22", "windows.2k22"),
     "windows2019": Guest("windows", "win2k19", "windows.2k19"),
     "windows2016": Guest("windows", "win2k16", "windows.2k16"),
-    "windows2012": Guest("windows", "win2k12r2"),
-    "windows2008": Guest("windows", "win2k8r2"),
+    "windows2012": Guest("windows", "win2k12r2", "windows.2k12"),
+    "windows2008": Guest("windows", "win2k8r2", "windows.2k8"),
     "windows10": Guest("windows", "win10", "windows.10"),
 }
 
@@ -55,17 +57,22 @@ _WINDOWS = {
 _LINUX: dict[str, tuple[str, dict[str, str], str]] = {
     "rhel": ("rhel", {v: f"rhel.{v}" for v in ("7", "8", "9", "10")}, "linux"),
     "redhat": ("rhel", {v: f"rhel.{v}" for v in ("7", "8", "9", "10")}, "linux"),
-    "centos": ("centos", {"7": "centos.7", "8": "centos.stream8", "9": "centos.stream9"}, "linux"),
-    "oraclelinux": ("ol", {}, "linux"),
-    "oracle": ("ol", {}, "linux"),
+    "centos": ("centos", {str(v): f"centos.stream{v}" for v in (8, 9, 10)} | {"7": "centos.7"}, "linux"),
+    "oraclelinux": ("ol", {}, "oraclelinux"),
+    "oracle": ("ol", {}, "oraclelinux"),
+    "ol": ("ol", {}, "oraclelinux"),
     "rockylinux": ("rocky", {}, "linux"),
+    "rocky": ("rocky", {}, "linux"),
     "almalinux": ("almalinux", {}, "linux"),
     "amazonlinux": ("amazonlinux", {}, "linux"),
+    "amzn": ("amazonlinux", {}, "linux"),
+    "alpine": ("alpinelinux", {}, "alpine"),
     "debian": ("debian", {}, "debian"),
     "ubuntu": ("ubuntu", {}, "ubuntu"),
     "fedora": ("fedora", {}, "fedora"),
     "sles": ("sle", {"15": "sles"}, "sles"),
     "opensuse": ("opensuse", {}, "opensuse.leap"),
+    "opensuse-tumbleweed": ("opensuse", {}, "opensuse.tumbleweed"),
     "photon": ("photon", {}, "linux"),
     "vmwarephoton": ("photon", {}, "linux"),
     "coreos": ("coreos", {}, "linux"),
@@ -87,9 +94,35 @@ _LINUX_HINTS = (
 def find_guest(guest_id: str, description: str = "") -> Guest:
     """The guest that an id such as `debian10_64Guest`, or else a description such as `Debian_64`, stands for."""
     for text in (guest_id, description):
-        if guest := _find(text.strip().lower().replace(" ", "")):
+        if guest := _find(_plain(text)):
             return guest
     return UNKNOWN
+
+
+# What products are called, made like the ids.
+_PRODUCTS = (
+    (r"^microsoft", ""),
+    (r"^windowsserver(r|\(r\)|®)?", "windows"),
+    (r"^windowsvista", "winlonghorn"),
+    (r"^windowsxp", "winxp"),
+    (r"^redhatenterpriselinux(server|workstation|as|es)?", "rhel"),
+    (r"^centos(linux|stream)", "centos"),
+    (r"^oraclelinux(server)?", "oraclelinux"),
+    (r"^suselinuxenterpriseserver", "sles"),
+    (r"^opensusetumbleweed", "opensuse-tumbleweed"),
+    (r"^debiangnu/linux", "debian"),
+    (r"^fedoralinux", "fedora"),
+    (r"^alpinelinuxv?", "alpine"),
+    (r"release(?=\d)", ""),
+)
+
+
+def _plain(text: str) -> str:
+    """In lower case, without blanks; a product's name as an id."""
+    plain = "".join(text.lower().split())
+    for pattern, replacement in _PRODUCTS:
+        plain = re.sub(pattern, replacement, plain)
+    return plain
 
 
 def _find(text: str) -> Guest | None:
@@ -111,6 +144,7 @@ def _find(text: str) -> Guest | None:
 
 def _linux(prefix: str, rest: str) -> Guest:
     name, versions, default = _LINUX[prefix]
-    match = re.match(r"^(\d{1,2})(?![\d])", rest.removeprefix("-"))
+    match = re.match(r"^(?:-[a-z]+)?-?(\d{1,2})(\.\d\d)?(?!\d)", rest)
     version = match[1] if match and not rest.startswith("64") else ""
-    return Guest("linux", name + version, versions.get(version, default))
+    minor = match[2] if version and match and name == "ubuntu" else ""  # its releases are called 22.04
+    return Guest("linux", name + version + (minor or ""), versions.get(version, default))

@@ -10,7 +10,7 @@ from dataclasses import dataclass, field
 from typing import Any
 
 from isthmus.importer.map import claims as claiming
-from isthmus.importer.map import guests
+from isthmus.importer.map import guests, preferences
 from isthmus.importer.map.guests import Guest
 from isthmus.importer.sources.machine import Firmware, Machine, Nic
 
@@ -26,12 +26,17 @@ _LEAST_MEMORY = 1 << 20
 
 @dataclass(frozen=True, slots=True)
 class Options:
-    """What the administrator chose. `preferences` are the VirtualMachineClusterPreferences that the cluster has."""
+    """What the administrator chose, and what is known besides.
+
+    `preferences` are VirtualMachineClusterPreferences of the cluster (name -> spec); `guest` is the operating system
+    that was found in the guest (`debian12`), which counts more than what the source says.
+    """
 
     disk_bus: str = "virtio"  # virtio, sata or scsi
     nic_model: str = "virtio"
     run_strategy: str = "Halted"
-    preferences: frozenset[str] = frozenset()
+    preferences: Mapping[str, Object] = field(default_factory=dict)
+    guest: str = ""
     preserve_mac: bool = True
     preserve_uuid: bool = True
     labels: Mapping[str, str] = field(default_factory=dict)
@@ -58,17 +63,25 @@ def virtual_machine(
     not allow.
     """
     options = options or Options()
-    guest = guests.find_guest(machine.os.guest_id, machine.os.description)
+    guest = find_guest(machine, options.guest)
     metadata: Object = {"name": name, "namespace": namespace}
     if options.labels:
         metadata["labels"] = dict(options.labels)
     if annotations := _annotations(machine, options):
         metadata["annotations"] = annotations
-    spec: Object = {"runStrategy": options.run_strategy}
-    if guest.preference in options.preferences:
-        spec["preference"] = {"kind": "VirtualMachineClusterPreference", "name": guest.preference}
-    spec["template"] = _template(machine, name, guest, claims, networks, options)
-    return {"apiVersion": "kubevirt.io/v1", "kind": "VirtualMachine", "metadata": metadata, "spec": spec}
+    template = _template(machine, name, guest, claims, networks, options)
+    spec: Object = {"runStrategy": options.run_strategy, "template": template}
+    vm = {"apiVersion": "kubevirt.io/v1", "kind": "VirtualMachine", "metadata": metadata, "spec": spec}
+    names = preferences.candidates(guest, machine.firmware)
+    if chosen := preferences.choose(vm, names, options.preferences):
+        preferences.apply(vm, chosen, options.preferences[chosen])
+    return vm
+
+
+def find_guest(machine: Machine, found: str = "") -> Guest:
+    """The operating system: what was `found` in the guest if that is known, else what the source says."""
+    inspected = guests.find_guest(found)
+    return guests.find_guest(machine.os.guest_id, machine.os.description) if inspected == guests.UNKNOWN else inspected
 
 
 def _annotations(machine: Machine, options: Options) -> Object:

@@ -46,6 +46,7 @@ def find_facts(report: events.Report, log: str) -> Object:
     ]
     return {
         "os": report.name or f"{report.os} {report.version}".strip(),
+        "osId": f"{report.os}{report.version}",
         "kernel": report.kernel,
         "addresses": {name: list(addresses) for name, addresses in report.addresses.items() if name},
         "devices": "virtio",

@@ -8,8 +8,10 @@ from typing import Any
 
 from isthmus.client import resources
 from isthmus.importer.convert import decide
+from isthmus.importer.map import preferences
 from isthmus.importer.map import virtual_machine as mapping
 from isthmus.importer.phases.phase import LABEL, Import, ImportFailedError, Next
+from isthmus.importer.sources.machine import Machine
 from isthmus.machinery.errors import StatusError
 
 Object = dict[str, Any]
@@ -17,17 +19,24 @@ COMPATIBLE = "compatible"
 SOURCE = "isthmus.dev/import-uid"  # annotation of the VM: by which import it was made
 
 
-def network_targets(work: Import) -> dict[str, str]:
+def network_targets(work: Import, machine: Machine | None = None) -> dict[str, str]:
     """Source network -> `pod`, a NetworkAttachmentDefinition, or "": not connected. The first unmapped is `pod`."""
     targets: dict[str, str] = {}
     for entry in work.spec.get("networks") or []:
         target = entry["target"]
         multus = (target.get("multus") or {}).get("networkName", "")
         targets[entry["source"]] = mapping.POD_NETWORK if target.get("pod") is not None else multus
-    for nic in work.machine.nics:
+    for nic in (machine or work.machine).nics:
         free = mapping.POD_NETWORK not in targets.values()
         targets.setdefault(nic.network, mapping.POD_NETWORK if free else mapping.NOT_CONNECTED)
     return targets
+
+
+def unplugged(work: Import, machine: Machine) -> list[str]:
+    """The networks of `machine` that nobody has mapped and that stay unplugged for it."""
+    named = {entry["source"] for entry in work.spec.get("networks") or []}
+    targets = network_targets(work, machine)
+    return [name for name, target in targets.items() if target == mapping.NOT_CONNECTED and name not in named]
 
 
 def _compatible(work: Import) -> bool:
@@ -40,12 +49,34 @@ def disk_bus(work: Import) -> str:
     return str(asked or (decide.COMPATIBLE_DISK_BUS if _compatible(work) else decide.DISK_BUS))
 
 
-def manifest(work: Import) -> Object:
-    """The VirtualMachine as it begins: halted. Raises ImportFailedError if the machine cannot be mapped as asked."""
+async def find_preferences(work: Import) -> dict[str, Object]:
+    """Those of the cluster's preferences that come into question for the guest: name -> spec."""
+    machine = work.machine
+    known: dict[str, Object] = {}
+    for name in preferences.candidates(mapping.find_guest(machine, _guest(work)), machine.firmware):
+        try:
+            known[name] = (await work.client.get(resources.CLUSTERPREFERENCES, name)).get("spec") or {}
+        except StatusError as error:
+            if error.code not in (403, 404):
+                raise
+    return known
+
+
+def _guest(work: Import) -> str:
+    return str((work.status.get("conversion") or {}).get("osId") or "")
+
+
+def manifest(work: Import, known: dict[str, Object] | None = None) -> Object:
+    """The VirtualMachine as it begins: halted. `known` is what `find_preferences` found.
+
+    Raises ImportFailedError if the machine cannot be mapped as asked.
+    """
     options = mapping.Options(
         disk_bus=disk_bus(work),
         nic_model=decide.COMPATIBLE_NIC_MODEL if _compatible(work) else decide.NIC_MODEL,
         run_strategy="Halted",
+        preferences=known or {},
+        guest=_guest(work),
         labels={LABEL: work.label},
         annotations={SOURCE: work.obj["metadata"]["uid"]},
     )
@@ -100,7 +131,7 @@ async def step(work: Import) -> Next:
     """Make the VM, then make the claims its own, so that they stay when the import is deleted and go with the VM."""
     vm = await work.find(resources.VMS, work.vm_name)
     if vm is None:
-        body = manifest(work)
+        body = manifest(work, await find_preferences(work))
         body["metadata"]["ownerReferences"] = [work.owner()]
         vm = await work.client.create(resources.VMS, body, work.namespace)
     elif not _made_by(vm, work):

@@ -27,6 +27,9 @@ async def step(work: Import) -> Next:
         raise ImportFailedError("the worker has read the source, but its answer is not in its log")
     await work.patch_status(find_facts(work, answers[-1]))
     await creating.check(work)
+    for concern in work.status["source"]["concerns"]:
+        if concern["category"] == concerns.Category.CRITICAL:
+            await work.warn("Concern", f"{concern['label']}: {concern['assessment']}")
     await work.delete(resources.PODS, name)
     return Next.ONWARD
 
@@ -40,8 +43,9 @@ def find_facts(work: Import, answer: Object) -> Object:
             raise ImportFailedError(f"the source does not say how large {disk.label or disk.id} is")
     vm_name = names.to_label(work.spec.get("targetName") or machine.name or work.name)
     claimed = claims.claim_names(machine, vm_name)
+    found = concerns.find_concerns(machine, creating.unplugged(work, machine))
     return {
-        "source": _shown(machine, answer) | {"machine": plain},
+        "source": _shown(machine, answer) | {"machine": plain, "concerns": [asdict(concern) for concern in found]},
         "virtualMachineName": vm_name,
         "disks": [
             {"name": d.id, "claimName": claimed[d.id], "capacity": claims.quantity(d.capacity or 0)}
@@ -77,5 +81,4 @@ def _shown(machine: Machine, answer: Object) -> Object:
         "manifest": bool(answer.get("manifest")),
         "networks": list(answer.get("networks") or []),
         "nics": [{"label": n.label, "network": n.network, "mac": n.mac, "model": n.subtype} for n in machine.nics],
-        "concerns": [asdict(concern) for concern in concerns.find_concerns(machine)],
     }

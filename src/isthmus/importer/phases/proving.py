@@ -11,6 +11,7 @@ from typing import Any
 
 from isthmus.client import resources
 from isthmus.importer.convert.decide import Converter
+from isthmus.importer.map import preferences
 from isthmus.importer.phases import creating, launcher
 from isthmus.importer.phases.phase import Import, ImportFailedError, Next
 from isthmus.importer.prove import judge, proof, texts
@@ -61,7 +62,8 @@ async def _conclude(work: Import, shown: str, verdict: Verdict) -> Next:
 
 
 async def _ensure_running(work: Import, name: str) -> Object:
-    spec = creating.manifest(work)["spec"]["template"]["spec"]
+    known = await creating.find_preferences(work)
+    spec = preferences.fold(creating.manifest(work, known), known)["spec"]["template"]["spec"]
     await work.ensure(resources.NADS, proof.proof_network(name, work.namespace))
     return await work.ensure(resources.VMIS, proof.proof_vmi(name, work.namespace, spec, name))
 

@@ -4,9 +4,11 @@ from typing import Any
 
 from isthmus.client import resources
 from isthmus.importer.convert.decide import Verdict
+from isthmus.importer.map import guests
 from isthmus.importer.phases import worker
 from isthmus.importer.phases.attempt import LOG_KEPT, Attempt
 from isthmus.importer.phases.phase import Import
+from isthmus.importer.sources.machine import OperatingSystem
 
 Object = dict[str, Any]
 MEMORY = "1Gi"  # of libguestfs' own machine, and a little
@@ -26,7 +28,8 @@ async def attempt(work: Import) -> Attempt | None:
     if not done:
         await _show(work, told)
         return None
-    outcome = judge(told[-1] if told else {}, "\n".join(ln for ln in text.splitlines() if not ln.startswith("{")))
+    log = "\n".join(ln for ln in text.splitlines() if not ln.startswith("{"))
+    outcome = judge(told[-1] if told else {}, log, work.machine.os)
     await work.delete(resources.PODS, name)
     return outcome
 
@@ -38,14 +41,16 @@ async def _show(work: Import, told: list[Object]) -> None:
             await work.patch_status({"progress": shown, "message": f"virt-v2v: {phase}"})
 
 
-def judge(result: Object, log: str) -> Attempt:
-    """What the worker's last word means. Pure."""
+def judge(result: Object, log: str, source: OperatingSystem) -> Attempt:
+    """What the worker's last word means; `source` is what the source says of the guest. Pure."""
     verdict = Verdict(str(result.get("verdict") or Verdict.FAILED.value))
     seconds, reason = float(result.get("seconds") or 0), str(result.get("reason") or "virt-v2v ended without a word")
     if verdict is not Verdict.CONVERTED:
         return Attempt(verdict, reason, seconds, log, dirty=bool(result.get("dirty", True)))
+    found = str(result.get("os") or "")
     facts = {
-        "os": str(result.get("os") or ""),
+        "os": _name(found, source),
+        "osId": found,
         "devices": "virtio" if result.get("virtio", True) else "compatible",
         "seconds": round(seconds, 1),
         "changes": [f"{result.get('version', 'virt-v2v')}: {phase}" for phase in result.get("phases") or []],
@@ -53,3 +58,9 @@ def judge(result: Object, log: str) -> Attempt:
         "log": log[-LOG_KEPT:],
     }
     return Attempt(verdict, facts=facts)
+
+
+def _name(found: str, source: OperatingSystem) -> str:
+    """The guest as virt-v2v calls it, which of some (Debian) says no more than "12.15": then with the source's word."""
+    known = guests.find_guest(found) != guests.UNKNOWN
+    return found if known else " ".join(filter(None, (source.description or source.guest_id, found)))

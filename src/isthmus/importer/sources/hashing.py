@@ -6,6 +6,8 @@ import threading
 from collections.abc import Mapping, Sequence
 
 from isthmus.codec import manifest
+from isthmus.importer.sources import digests
+from isthmus.importer.sources.digests import Midstate
 from isthmus.importer.sources.errors import SourceError
 from isthmus.importer.sources.streams import Hashed, Stream
 
@@ -15,8 +17,12 @@ _DEPTH = 8  # chunks on their way to the hashing thread
 class Hasher:
     """Digests of one file in a thread of its own: hashlib lets go of the interpreter's lock while it works."""
 
-    def __init__(self, algorithms: Sequence[str]) -> None:
-        self._hashes = {name: hashlib.new(name, usedforsecurity=False) for name in algorithms}
+    def __init__(self, algorithms: Sequence[str], midstate: Midstate | None = None) -> None:
+        """`midstate` is what one of them goes on from. Raises ValueError if that cannot be."""
+        begun = {midstate.algorithm: midstate} if midstate else {}
+        if begun.keys() - set(algorithms):
+            raise ValueError(f"the digest that was begun is none of {', '.join(algorithms)}")
+        self._hashes = {name: digests.new(name, begun.get(name)) for name in algorithms}
         self._queue: queue.Queue[bytes | None] = queue.Queue(_DEPTH)
         self._thread = threading.Thread(target=self._run, name="hash", daemon=True)
         self._thread.start()
@@ -31,10 +37,17 @@ class Hasher:
         self._thread.join()
         return {name: hash_.hexdigest() for name, hash_ in self._hashes.items()}
 
+    def midstate(self) -> Midstate | None:
+        """Where the only digest stands after all that was given; None if it cannot be told (here)."""
+        self._queue.join()
+        hash_, *more = self._hashes.values()
+        return hash_.midstate() if isinstance(hash_, digests.Resumable) and not more else None
+
     def _run(self) -> None:
         while (data := self._queue.get()) is not None:
             for hash_ in self._hashes.values():
                 hash_.update(data)
+            self._queue.task_done()
 
 
 class Ledger:
@@ -49,13 +62,16 @@ class Ledger:
         self.late = False
         self.found: dict[str, dict[str, str]] = {}
 
-    def watch(self, name: str, stream: Stream) -> Stream:
-        """`stream`, whose digest will be in the ledger when it was read to its end."""
+    def watch(self, name: str, stream: Stream, begun: Midstate | None = None, skip: int = 0) -> Stream:
+        """`stream`, whose digest will be in the ledger when it was read to its end.
 
-        def done(digests: dict[str, str]) -> None:
-            self.found[name] = digests
+        The file's digest goes on from `begun`, and the first `skip` bytes are in that already. Raises ValueError.
+        """
 
-        return Hashed(stream, Hasher(self._algorithms(name)), done)
+        def done(found: dict[str, str]) -> None:
+            self.found[name] = found
+
+        return Hashed(stream, Hasher(self._algorithms(name), begun), done, skip)
 
     def add(self, name: str, data: bytes) -> None:
         """A small file, already read."""

@@ -15,6 +15,7 @@ from isthmus.codec import manifest as manifests
 from isthmus.codec import ova
 from isthmus.codec.malformed import MalformedError
 from isthmus.importer.sources import ovf, streams
+from isthmus.importer.sources.digests import Midstate
 from isthmus.importer.sources.errors import SourceError, blamed_on
 from isthmus.importer.sources.hashing import Ledger
 from isthmus.importer.sources.machine import FileReference
@@ -28,6 +29,9 @@ Find = Callable[[str], RandomFile | None]
 class Content:
     """A file of a package, opened. `stream` gives its bytes, unchunked, inflated and hashed on the way, and must be
     read to its end. `random` is there if it can also be read anywhere; `sibling` opens another of the same package.
+
+    `resume` gives the bytes from an offset on, hashed as if all had been read: the digest goes on from the midstate.
+    `identity` is another one if the file was changed meanwhile, "" if that cannot be told.
     """
 
     name: str
@@ -35,6 +39,8 @@ class Content:
     stream: Callable[[], Stream]
     random: RandomFile | None = None
     sibling: Callable[[str], "Content"] | None = None
+    resume: Callable[[int, Midstate], Stream] | None = None
+    identity: str = ""
 
 
 class Package(Protocol):
@@ -95,12 +101,19 @@ class SeekablePackage:
             return Content(reference.href, reference.size, lambda: _inflated(reference, self._chunks(reference)))
         file = self._open(reference.href)
         check_size(self.name, reference, file.size)
+        random = file if file.ranges and not reference.compression else None
+
+        def resume(offset: int, begun: Midstate) -> Stream:
+            return self.ledger.watch(reference.href, file.stream(offset), begun, begun.size - offset)
+
         return Content(
             reference.href,
             file.size,
             lambda: _inflated(reference, self.ledger.watch(reference.href, file.whole())),
-            random=file if file.ranges and not reference.compression else None,
+            random=random,
             sibling=lambda name: self._content(FileReference(name, name)),
+            resume=resume if random else None,
+            identity=file.identity if random else "",
         )
 
     def _chunks(self, reference: FileReference) -> Stream:

@@ -6,6 +6,7 @@ manifest lists digests of what is stored.
 
 import os
 import stat
+import weakref
 from collections.abc import Callable, Iterator
 from dataclasses import dataclass
 from pathlib import Path
@@ -14,6 +15,7 @@ from typing import Protocol, cast
 from isal import igzip_lib, isal_zlib
 
 from isthmus.codec.malformed import MalformedError
+from isthmus.importer.sources.digests import Midstate
 
 CHUNK = 1 << 20
 INFLATE_ERROR = cast("type[Exception]", igzip_lib.IsalError)  # its stub declares an instance
@@ -40,6 +42,10 @@ class RandomFile(Protocol):
     def ranges(self) -> bool:
         """Whether `read_at` and `stream` really work: a server may refuse. `whole` always does, but maybe only once."""
 
+    @property
+    def identity(self) -> str:
+        """Another one if the file was changed meanwhile; "" if that cannot be told."""
+
     def whole(self) -> Stream:
         """All of it."""
 
@@ -59,10 +65,13 @@ class LocalFile:
     def __init__(self, path: Path, *, nofollow: bool = False) -> None:
         flags = os.O_RDONLY | os.O_CLOEXEC | os.O_NONBLOCK | (os.O_NOFOLLOW if nofollow else 0)
         self._fd = os.open(path, flags)
+        self._closed = weakref.finalize(self, os.close, self._fd)  # a disk may be in a thousand files
         if not stat.S_ISREG(os.fstat(self._fd).st_mode):
-            os.close(self._fd)
+            self.close()
             raise OSError(f"{path.name} is no plain file")
-        self.size = os.fstat(self._fd).st_size
+        info = os.fstat(self._fd)
+        self.size = info.st_size
+        self.identity = f"{info.st_size} bytes of {info.st_mtime_ns}"
         self.ranges = True
 
     def whole(self) -> Stream:
@@ -81,8 +90,8 @@ class LocalFile:
         return _Forward(self, offset, self.size - offset if size is None else size)
 
     def close(self) -> None:
-        """Close the descriptor."""
-        os.close(self._fd)
+        """Close the descriptor, which is done anyway when the file goes out of use."""
+        self._closed()
 
 
 @dataclass(frozen=True, slots=True)
@@ -93,6 +102,11 @@ class Window:
     offset: int
     size: int
     ranges: bool = True
+
+    @property
+    def identity(self) -> str:
+        """See RandomFile."""
+        return f"{self.size} from {self.offset} of {self.archive.identity}" if self.archive.identity else ""
 
     def whole(self) -> Stream:
         """See RandomFile."""
@@ -179,25 +193,38 @@ class Sink(Protocol):
     def finish(self) -> dict[str, str]:
         """There are no more: what became of them."""
 
+    def midstate(self) -> Midstate | None:
+        """What is known of them so far, to go on from in another process; None if it cannot be told."""
+
 
 class Hashed:
-    """Passes bytes on and shows each of them to `sink`; `done` gets its result if the end was reached."""
+    """Passes bytes on and shows them to `sink`, but for the first `skip`; `done` gets its result at the end."""
 
-    def __init__(self, stream: Stream, sink: Sink, done: Callable[[dict[str, str]], None]) -> None:
+    def __init__(self, stream: Stream, sink: Sink, done: Callable[[dict[str, str]], None], skip: int = 0) -> None:
         self._stream = stream
         self._sink = sink
         self._done = done
+        self._skip = skip
         self._finished = False
 
     def read(self, size: int) -> bytes:
         """See Stream."""
         data = self._stream.read(size)
-        if data:
+        if self._skip:
+            known = min(self._skip, len(data))
+            self._skip -= known
+            if known < len(data):
+                self._sink.update(data[known:])
+        elif data:
             self._sink.update(data)
-        elif not self._finished:
+        if not data and not self._finished:
             self._finished = True
             self._done(self._sink.finish())
         return data
+
+    def midstate(self) -> Midstate | None:
+        """See Sink."""
+        return None if self._skip or self._finished else self._sink.midstate()
 
     def close(self) -> None:
         """Close what is below; an unfinished digest is dropped."""

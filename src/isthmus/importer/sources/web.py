@@ -95,6 +95,11 @@ class WebFile:
         """Bytes; 0 if the server does not say."""
         return self.known_size or 0
 
+    @property
+    def identity(self) -> str:
+        """See RandomFile. By what the server says that it changes with the file."""
+        return f"{self.known_size} bytes of {self._validator}" if self._validator and self.ranges else ""
+
     def whole(self) -> Stream:
         """The file from its beginning, once only if the server serves no ranges."""
         return _WebStream(self, 0, self.known_size)

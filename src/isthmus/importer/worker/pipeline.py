@@ -59,6 +59,12 @@ class Pipeline:
         if len(self._batch) >= BATCH or self._size >= _RUN:
             self._hand_over()
 
+    def settle(self) -> None:
+        """Wait until all that was put is written; more may follow. Raises what a thread raised."""
+        self._hand_over()
+        self._queue.join()
+        self._raise()
+
     def drain(self) -> None:
         """Wait until all is written. Raises what a thread raised."""
         self._hand_over()
@@ -72,10 +78,10 @@ class Pipeline:
             self._batch, self._size = [], 0
 
     def _stop(self) -> None:
-        for thread in self._threads:
-            if thread.is_alive():
-                self._queue.put(None)
-        for thread in self._threads:
+        alive = [thread for thread in self._threads if thread.is_alive()]  # counted before the first of them may end
+        for _ in alive:
+            self._queue.put(None)
+        for thread in alive:
             thread.join()
 
     def _raise(self) -> None:
@@ -85,18 +91,21 @@ class Pipeline:
     def _run(self) -> None:
         runs = _Runs(self._target)
         while (batch := self._queue.get()) is not None:
-            if self._error:
-                continue  # keep taking, so that nobody waits for room in the queue
-            try:
-                for piece in batch:
-                    self._write(runs, piece)
-                written = runs.flush()
-            except BaseException as error:  # noqa: BLE001 - handed to the thread that puts
-                self._error = error
-                continue
-            with self._lock:
-                self.written += written
+            if not self._error:  # else keep taking, so that nobody waits for room in the queue
+                self._write_batch(runs, batch)
+            self._queue.task_done()
         runs.close()
+
+    def _write_batch(self, runs: "_Runs", batch: list[Piece]) -> None:
+        try:
+            for piece in batch:
+                self._write(runs, piece)
+            written = runs.flush()
+        except BaseException as error:  # noqa: BLE001 - handed to the thread that puts
+            self._error = error
+            return
+        with self._lock:
+            self.written += written
 
     def _write(self, runs: "_Runs", piece: Piece) -> None:
         if piece.grain is None:

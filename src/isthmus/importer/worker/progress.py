@@ -28,6 +28,7 @@ class DiskState:
     capacity: int = 0
     digest: str = ""
     verified: bool = False
+    resumed_at: int = 0  # byte of the source where a transfer that was killed was taken up
 
     def as_dict(self) -> dict[str, Any]:
         """The wire form."""
@@ -43,6 +44,7 @@ class DiskState:
             "capacity": self.capacity,
             "digest": self.digest,
             "verified": self.verified,
+            "resumedAt": self.resumed_at,
         }
         return out | {key: value for key, value in optional.items() if value}
 

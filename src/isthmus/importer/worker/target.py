@@ -25,7 +25,7 @@ def find_image(path: Path) -> Path:
 
 
 class Target:
-    """A volume by its path. Call `prepare`, then `write` from any thread, then `finish`, or `reset` on failure."""
+    """A volume by its path. Call `prepare` (or `reopen`), then `write` from any thread, then `finish`, or `reset`."""
 
     def __init__(self, path: Path, size: int | None = None) -> None:
         """`size` is the volume's in bytes where it is known; else the image's or device's own, or the filesystem's."""
@@ -38,12 +38,37 @@ class Target:
     def prepare(self, capacity: int) -> None:
         """Make room for `capacity` bytes, all zeros. Raises TargetError, SourceError's place is the caller's check."""
         try:
-            self._plain = os.open(self._path, os.O_WRONLY | os.O_CLOEXEC | (0 if self._block else os.O_CREAT), 0o660)
+            self._open(os.O_WRONLY | os.O_CLOEXEC | (0 if self._block else os.O_CREAT))
             self._clear(max(capacity, self._existing or 0))
-            try:
-                self._direct = os.open(self._path, os.O_WRONLY | os.O_CLOEXEC | os.O_DIRECT)
-            except OSError:
-                self._direct = -1  # e.g. tmpfs
+        except OSError as error:
+            raise self._failed(error) from error
+
+    @property
+    def folder(self) -> Path | None:
+        """Where something can be put down beside the disk; None for a block device."""
+        return None if self._block else self._path.parent
+
+    def reopen(self, capacity: int) -> bool:
+        """Go on writing what `prepare(capacity)` once began; False if the volume does not look like that."""
+        if self._block or self._existing is None or self._existing < capacity:
+            return False
+        try:
+            self._open(os.O_WRONLY | os.O_CLOEXEC)
+        except OSError as error:
+            raise self._failed(error) from error
+        return True
+
+    def _open(self, flags: int) -> None:
+        self._plain = os.open(self._path, flags, 0o660)
+        try:
+            self._direct = os.open(self._path, os.O_WRONLY | os.O_CLOEXEC | os.O_DIRECT)
+        except OSError:
+            self._direct = -1  # e.g. tmpfs
+
+    def sync(self) -> None:
+        """All that was written so far is on the disk when this returns. Raises TargetError."""
+        try:
+            os.fdatasync(self._plain)
         except OSError as error:
             raise self._failed(error) from error
 

@@ -1,7 +1,8 @@
 """A package's disks into volumes: each streamed once, checked against the manifest, durable when this returns.
 
-What fails leaves every volume of the transfer empty. A transfer that was killed is simply run again: `Target.prepare`
-begins by emptying the volume. (To resume instead, `Assignment` is the place for what is known to be written.)
+What fails leaves every volume of the transfer empty. A transfer that was killed is run again, and finds in its volumes
+how far it was (`journal`): disks that are complete are not read again, and the one at hand goes on where it was, its
+digest too, if its source can be read anywhere and is still the same. Otherwise it begins by emptying the volume.
 """
 
 import time
@@ -14,10 +15,12 @@ from isthmus.codec.vmdk.header import Limits
 from isthmus.importer.sources.errors import SourceError
 from isthmus.importer.sources.machine import Disk
 from isthmus.importer.sources.package import Content, Package
-from isthmus.importer.worker import pieces
+from isthmus.importer.worker import journal, pieces
+from isthmus.importer.worker.interrupt import Interrupted
+from isthmus.importer.worker.journal import Entry, Journal
 from isthmus.importer.worker.pipeline import Pipeline
 from isthmus.importer.worker.progress import EVERY, DiskState, Progress, Rate, Snapshot
-from isthmus.importer.worker.target import Target
+from isthmus.importer.worker.target import Target, TargetError
 
 
 @dataclass(frozen=True, slots=True)
@@ -45,6 +48,8 @@ class Transfer:
         self._states = {a.disk: DiskState(a.disk, a.volume) for a in assignments}
         self._targets = {a.disk: Target(a.path, a.size) for a in assignments}
         self._disks = {disk.id: disk for disk in machine_disks}
+        self._journals: dict[str, Journal] = {}
+        self._noted = 0.0
         for assignment in assignments:
             self._admit(assignment.disk)
 
@@ -56,6 +61,8 @@ class Transfer:
         except BaseException as error:
             self._clean_up(error)
             raise
+        for kept in self._journals.values():
+            kept.remove()
         return self._tell("Succeeded")
 
     def _admit(self, identifier: str) -> None:
@@ -93,22 +100,93 @@ class Transfer:
                 self._write_disk(identifier, content)
 
     def _write_disk(self, identifier: str, content: Content) -> None:
-        target, disk = self._targets[identifier], self._disks[identifier]
         self._update(identifier, phase="Running", source_size=content.stored_size)
-        image = pieces.open_image(
-            self._package.name, content, Limits(capacity=target.size), lambda count: self._read(identifier, count)
-        )
+        entry = self._open_journal(identifier, content).load()
+        if entry and self._go_on(identifier, content, entry):
+            return
+        target, disk = self._targets[identifier], self._disks[identifier]
+        self._journals[identifier].remove()
+        image = self._open(identifier, content, None)
         capacity = max(image.capacity, disk.capacity or 0)
         target.prepare(capacity)
+        self._pump(identifier, content, image, Entry(capacity, 0, 0))
+
+    def _open_journal(self, identifier: str, content: Content) -> Journal:
+        names = (self._package.name, content.name, content.identity, identifier)
+        source = "\n".join(names) if content.identity else ""
+        self._journals[identifier] = Journal(self._targets[identifier].folder, source)
+        return self._journals[identifier]
+
+    def _open(self, identifier: str, content: Content, mark: journal.Mark | None) -> pieces.Image:
+        limits = Limits(capacity=self._targets[identifier].size)
+        return pieces.open_image(
+            self._package.name, content, limits, lambda count: self._read(identifier, count), mark
+        )  # fmt: skip
+
+    def _go_on(self, identifier: str, content: Content, entry: Entry) -> bool:
+        """Take up what an earlier worker has begun; False if that is not possible."""
+        if not self._targets[identifier].reopen(entry.capacity):
+            return False
+        self._update(identifier, source_bytes=entry.read, written_bytes=entry.written, resumed_at=entry.read)
+        if entry.mark is None:
+            self._recall(entry)
+            self._close(identifier, content, entry.capacity)
+            return True
+        try:
+            image = self._open(identifier, content, entry.mark)
+        except (LookupError, TypeError, ValueError):
+            self._targets[identifier].close()
+            self._update(identifier, source_bytes=0, written_bytes=0, resumed_at=0)
+            return False
+        self._recall(entry)
+        self._pump(identifier, content, image, entry)
+        return True
+
+    def _recall(self, entry: Entry) -> None:
+        """The digests of files that will not be read again."""
+        for name, found in entry.digests.items():
+            self._package.ledger.found.setdefault(name, found)
+
+    def _pump(self, identifier: str, content: Content, image: pieces.Image, entry: Entry) -> None:
+        """All pieces of `image` into the volume, behind what `entry` says is there."""
+        target = self._targets[identifier]
+        self._noted = time.monotonic()
         with closing(image.pieces), Pipeline(self._package.name, target) as pipeline:  # type: ignore[type-var]
             for piece in image.pieces:
+                if isinstance(piece, pieces.Point):
+                    self._note(identifier, piece, pipeline, entry)
+                    continue
                 pipeline.put(piece)
-                self._tick(identifier, pipeline)
+                self._tick(identifier, entry.written + pipeline.written)
             pipeline.drain()
-        self._package.ledger.verify()
-        digests = self._package.ledger.found.get(content.name, {})
-        self._update(identifier, written_bytes=pipeline.written)
+        self._update(identifier, written_bytes=entry.written + pipeline.written)
+        self._close(identifier, content, entry.capacity)
+
+    def _note(self, identifier: str, point: pieces.Point, pipeline: Pipeline, entry: Entry) -> None:
+        """Now and then: see that everything is on the disk so far, and keep a note of it there."""
+        if time.monotonic() - self._noted < journal.EVERY:
+            return
+        pipeline.settle()
+        if mark := point.mark():
+            self._targets[identifier].sync()
+            read = self._states[identifier].source_bytes
+            now = Entry(entry.capacity, read, entry.written + pipeline.written, mark, self._package.ledger.found)
+            self._save(identifier, now)
+        self._noted = time.monotonic()
+
+    def _save(self, identifier: str, entry: Entry) -> None:
+        try:
+            self._journals[identifier].save(entry)
+        except OSError as error:
+            raise TargetError(f"cannot keep a note of how far the transfer is: {error}") from error
+
+    def _close(self, identifier: str, content: Content, capacity: int) -> None:
+        """The disk is written."""
+        ledger, state = self._package.ledger, self._states[identifier]
+        ledger.verify()
+        digests = ledger.found.get(content.name, {})
         self._finish(identifier, capacity, next((f"{name}:{value}" for name, value in digests.items()), ""))
+        self._save(identifier, Entry(capacity, state.source_bytes, state.written_bytes, None, ledger.found))
 
     def _finish(self, identifier: str, capacity: int, digest: str) -> None:
         self._targets[identifier].finish()
@@ -123,12 +201,15 @@ class Transfer:
 
     def _read(self, identifier: str, count: int) -> None:
         state = self._states[identifier]
-        self._states[identifier] = replace(state, source_bytes=state.source_bytes + count)
+        done = state.source_bytes + count
+        if state.source_size is not None:
+            done = min(done, state.source_size)  # what was compressed gives more bytes than it has
+        self._states[identifier] = replace(state, source_bytes=done)
 
-    def _tick(self, identifier: str, pipeline: Pipeline) -> None:
+    def _tick(self, identifier: str, written: int) -> None:
         self._check()
         if time.monotonic() - self._told >= EVERY:
-            self._update(identifier, written_bytes=pipeline.written)
+            self._update(identifier, written_bytes=written)
             self._tell("Running")
 
     def _update(self, identifier: str, **changes: object) -> None:
@@ -147,8 +228,13 @@ class Transfer:
         return snapshot
 
     def _clean_up(self, error: BaseException) -> None:
+        kept = isinstance(error, Interrupted) and any(one.kept for one in self._journals.values())
         for identifier, state in self._states.items():
-            if state.phase != "Pending":
+            if kept:
+                self._targets[identifier].close()  # to be taken up, unless whoever told us to end deletes the volume
+            elif state.phase != "Pending":
+                if identifier in self._journals:
+                    self._journals[identifier].remove()
                 self._targets[identifier].reset()
                 self._update(identifier, phase="Failed" if state.phase == "Running" else "Pending", written_bytes=0)
         self._tell("Failed", str(error))

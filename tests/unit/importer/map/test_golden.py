@@ -6,9 +6,11 @@ from pathlib import Path
 import pytest
 import yaml
 
+from isthmus.engine.controllers.cluster import commontypes
 from isthmus.importer.map import claims, concerns, names, virtual_machine
 from isthmus.importer.sources import ovf
 
+PREFERENCES = {body["metadata"]["name"]: body["spec"] for body in commontypes.preferences()}
 GOLDEN = Path(__file__).parents[3] / "golden" / "map"
 CASES = sorted(path.name for path in GOLDEN.glob("*.ovf"))
 
@@ -24,10 +26,10 @@ def mapped(name: str) -> str:
         documents += [claims.persistent_volume_claim(disk, claimed[disk.id], "shop", storage) for disk in machine.disks]
         networks = list(dict.fromkeys(nic.network for nic in machine.nics))
         targets = {network: "pod" if i == 0 else f"infra/vlan-{i}" for i, network in enumerate(networks)}
-        options = virtual_machine.Options(preferences=frozenset({"debian", "centos.7", "windows.2k22"}))
+        options = virtual_machine.Options(preferences=PREFERENCES)
         documents.append(virtual_machine.virtual_machine(machine, target, "shop", claimed, targets, options))
         documents.append(
-            [f"{c.category.value} {c.id}: {c.assessment}" for c in concerns.find_concerns(machine)],
+            [f"{c.category.value} {c.id}: {c.assessment}" for c in concerns.find_concerns(machine, networks[2:])],
         )
     return yaml.safe_dump_all(documents, sort_keys=False, width=110)
 

@@ -21,7 +21,7 @@ from isthmus.importer.sources import ovfhardware, units
         ("centos64Guest", "centos", "linux"),
         ("centos7_64Guest", "centos7", "centos.7"),
         ("sles15_64Guest", "sle15", "sles"),
-        ("oracleLinux8_64Guest", "ol8", "linux"),
+        ("oracleLinux8_64Guest", "ol8", "oraclelinux"),
         ("rockylinux_64Guest", "rocky", "linux"),
         ("vmwarePhoton64Guest", "photon", "linux"),
         ("other5xLinux64Guest", "linux2022", "linux"),
@@ -32,8 +32,8 @@ from isthmus.importer.sources import ovfhardware, units
         ("windows2019srvNext_64Guest", "win2k22", "windows.2k22"),
         ("windows2022srvNext_64Guest", "win2k25", "windows.2k25"),
         ("windows11_64Guest", "win11", "windows.11"),
-        ("windows7Server64Guest", "win2k8r2", ""),
-        ("winXPProGuest", "winxp", ""),
+        ("windows7Server64Guest", "win2k8r2", "windows.2k8"),
+        ("winXPProGuest", "winxp", "windows.xp"),
         ("Ubuntu_64", "ubuntu", "ubuntu"),
         ("Debian12_64", "debian12", "debian"),
         ("Windows2022_64", "win2k22", "windows.2k22"),
@@ -46,6 +46,38 @@ def test_a_guest_id_stands_for_an_operating_system(guest_id: str, os: str, prefe
     guest = guests.find_guest(guest_id)
     assert (guest.os, guest.preference) == (os, preference)
     assert guest.windows == guest_id.lower().startswith("win")
+
+
+@pytest.mark.parametrize(
+    ("found", "os", "preference"),
+    [
+        ("debian12", "debian12", "debian"),
+        ("ubuntu22.04", "ubuntu22.04", "ubuntu"),
+        ("rhel9.4", "rhel9", "rhel.9"),
+        ("centos9", "centos9", "centos.stream9"),
+        ("rocky9.3", "rocky9", "linux"),
+        ("ol8.9", "ol8", "oraclelinux"),
+        ("opensuse-leap15.5", "opensuse15", "opensuse.leap"),
+        ("opensuse-tumbleweed20260101", "opensuse", "opensuse.tumbleweed"),
+        ("sles15.5", "sle15", "sles"),
+        ("amzn2023", "amazonlinux", "linux"),
+        ("Debian GNU/Linux 12 (bookworm)", "debian12", "debian"),
+        ("Ubuntu 22.04.3 LTS", "ubuntu22.04", "ubuntu"),
+        ("Red Hat Enterprise Linux 9.2 (Plow)", "rhel9", "rhel.9"),
+        ("Red Hat Enterprise Linux Server release 7.9 (Maipo)", "rhel7", "rhel.7"),
+        ("CentOS Linux 7 (Core)", "centos7", "centos.7"),
+        ("CentOS Stream 9", "centos9", "centos.stream9"),
+        ("Fedora release 39 (Thirty Nine)", "fedora39", "fedora"),
+        ("SUSE Linux Enterprise Server 15 SP5", "sle15", "sles"),
+        ("Windows Server 2019 Standard", "win2k19", "windows.2k19"),
+        ("Windows Server 2008 R2 Enterprise", "win2k8r2", "windows.2k8"),
+        ("Windows 10 Pro", "win10", "windows.10"),
+        ("Microsoft Windows 11 Pro", "win11", "windows.11"),
+    ],
+)
+def test_what_was_found_in_a_guest_stands_for_an_operating_system_too(found: str, os: str, preference: str):
+    guest = guests.find_guest(found)
+    assert (guest.os, guest.preference) == (os, preference)
 
 
 @given(st.text(max_size=200))

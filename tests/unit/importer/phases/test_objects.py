@@ -11,7 +11,10 @@ from isthmus.importer.phases import appliance, deadline, proving, source, transf
 from isthmus.importer.phases import virtv2v as v2v
 from isthmus.importer.phases.phase import Import, ImportFailedError
 from isthmus.importer.prove import judge
+from isthmus.importer.sources.machine import OperatingSystem
 from isthmus.importer.worker import convert
+
+UNKNOWN_OS = OperatingSystem()
 
 
 def an_import(spec: dict[str, Any], status: dict[str, Any] | None = None, name: str = "erp-x1") -> Import:
@@ -95,18 +98,18 @@ def result(log: str, *, converted: bool) -> dict[str, Any]:
 
 def test_virt_v2v_that_finds_no_guest_has_changed_nothing():
     told = result("[   1.0] Inspecting the source\nvirt-v2v-in-place: error: no root device found\n", converted=False)
-    attempt = v2v.judge(told, "")
+    attempt = v2v.judge(told, "", UNKNOWN_OS)
     assert (attempt.verdict, attempt.dirty, attempt.reason) == (Verdict.UNSUPPORTED, False, "no root device found")
 
 
 def test_virt_v2v_that_fails_while_converting_leaves_disks_that_must_be_copied_again():
     log = "[   9.0] Converting Debian GNU/Linux 12 to run on KVM\nvirt-v2v-in-place: error: no space left\n"
-    attempt = v2v.judge(result(log, converted=False), "")
+    attempt = v2v.judge(result(log, converted=False), "", UNKNOWN_OS)
     assert (attempt.verdict, attempt.dirty) == (Verdict.FAILED, True)
 
 
 def test_a_worker_that_was_killed_in_the_middle_counts_as_dirty():
-    assert v2v.judge({}, "").dirty
+    assert v2v.judge({}, "", UNKNOWN_OS).dirty
 
 
 def test_a_windows_without_virtio_drivers_gets_devices_that_it_knows():
@@ -115,9 +118,15 @@ def test_a_windows_without_virtio_drivers_gets_devices_that_it_knows():
         "virt-v2v-in-place: warning: there are no virtio drivers available for this version of Windows\n"
         "[  20.0] Finishing off\n"
     )
-    facts = v2v.judge(result(log, converted=True), "").facts
+    facts = v2v.judge(result(log, converted=True), "", UNKNOWN_OS).facts
     assert facts["devices"] == "compatible"
     assert facts["os"] == "Windows Server 2019"
+
+
+def test_a_guest_that_virt_v2v_names_by_a_number_alone_is_named_by_the_source_too():
+    log = "[  90.0] Converting 12.15 to run on KVM\n[ 200.0] Finishing off\n"
+    facts = v2v.judge(result(log, converted=True), "", OperatingSystem("debian10_64Guest")).facts
+    assert facts["os"] == "debian10_64Guest 12.15"
 
 
 def verdict(outcome: judge.Outcome) -> judge.Verdict:
