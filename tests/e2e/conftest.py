@@ -1,7 +1,8 @@
 """One platform for all end-to-end tests that want one; each test sees it from inside its network namespace.
 
 Started by `isthmus up` at the first use, with the tiny guest loaded. At the end everything is stopped, and nothing of
-a machine may be left: no process, directory, link (so no network namespace) or cgroup.
+a machine may be left: no process, directory, link (so no network namespace) or cgroup; after `isthmus down --vms`
+nothing of the node either.
 """
 
 import asyncio
@@ -13,7 +14,7 @@ from pathlib import Path
 
 import pytest
 from tests.e2e import manifests
-from tests.e2e.platform import Namespace, Platform, sh, wait_for
+from tests.e2e.platform import CGROUPS, Namespace, Platform, sh, wait_for
 from tests.e2e.virtctl import Virtctl
 from tests.guests import tiny
 
@@ -31,7 +32,7 @@ def running_platform() -> Iterator[Platform]:
     root = Path(tempfile.mkdtemp(prefix="ie-", dir="/tmp"))
     space = Namespace(NAME)
     space.create()
-    platform = Platform(Home(root), PORT, NAME, space)
+    platform, bare = Platform(Home(root), PORT, NAME, space), space.links()
     try:
         with space.entered():
             platform.up()
@@ -41,7 +42,10 @@ def running_platform() -> Iterator[Platform]:
         with space.entered():
             stop_all(platform)
             wait_for(lambda: platform.leftovers() == before, 20, why=lambda: (before, platform.leftovers()))
-            platform.down()
+            platform.down("--vms")
+            assert space.links() == bare
+            assert not sh("nft", "list", "ruleset")
+        assert not list(CGROUPS.glob(f"**/isthmus/{NAME}"))
         assert not platform.lasting()
     finally:
         with space.entered():

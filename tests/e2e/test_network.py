@@ -39,6 +39,10 @@ def sh(*argv: str, check: bool = True) -> str:
     return done.stdout
 
 
+def links() -> set[str]:
+    return {link["ifname"] for link in json.loads(sh("ip", "-j", "link"))}
+
+
 def namespaces() -> set[str]:
     """Ours; the machine may have others."""
     return {path.name for path in netns.NAMESPACES.glob("istest*")}
@@ -264,6 +268,53 @@ async def test_detach_and_remove_leave_the_host_as_it_was(node, tmp_path):
     await made.detach("u-1")
     await made.remove()
     assert (sh("ip", "-o", "link").count("\n"), sh("nft", "list", "ruleset"), namespaces()) == before
+
+
+GATEWAY = json.dumps({
+    "type": "bridge", "bridge": "istestgw", "isGateway": True, "ipMasq": True,
+    "ipam": {"type": "host-local", "subnet": "10.231.9.0/24"},
+})  # fmt: skip
+
+
+async def test_the_bridge_of_a_network_goes_with_its_last_vm_and_its_address_with_it(network):
+    before = links(), sh("nft", "list", "ruleset")
+    request = NicRequest("lan", "bridge", cni.parse(GATEWAY, "default/lan"))
+    for vm in ("u-1", "u-2"):
+        await network.attach(vm, [POD, request], ("default", vm))
+    await network.detach("u-1")
+    assert "istestgw" in links()
+    await network.detach("u-2")
+    assert (links(), sh("nft", "list", "ruleset")) == before
+    await network.attach("u-1", [POD, request], KEY)
+    assert "istestgw" in links()
+
+
+async def test_a_bridge_with_an_address_or_a_port_that_is_not_ours_stays(network):
+    request = NicRequest("lan", "bridge", cni.parse(GATEWAY, "default/lan"))
+    await network.attach("u-1", [request], KEY)
+    sh("ip", "addr", "add", "10.231.9.77/24", "dev", "istestgw")
+    await network.detach("u-1")
+    assert "istestgw" in links()
+    sh("ip", "addr", "del", "10.231.9.77/24", "dev", "istestgw")
+    sh("ip", "link", "add", "istestp0", "type", "veth", "peer", "name", "istestp1")
+    sh("ip", "link", "set", "istestp0", "master", "istestgw")
+    await network.tidy()
+    assert "istestgw" in links()
+    await network.remove()
+    assert "istestgw" in links()
+    sh("ip", "link", "del", "istestgw")
+
+
+async def test_a_restarted_agent_drops_the_bridge_that_a_dead_vm_left(node, tmp_path):
+    first = Network(tmp_path / "net", "n1", CONFIG)
+    await first.start()
+    before = links()
+    await first.attach("u-1", [NicRequest("lan", "bridge", cni.parse(GATEWAY, "default/lan"))], KEY)
+    second = Network(tmp_path / "net", "n1", CONFIG)
+    await second.start()
+    await second.adopt(set())
+    assert links() == before
+    await second.remove()
 
 
 async def test_attach_and_detach_take_little_time(network, capsys):

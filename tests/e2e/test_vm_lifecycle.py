@@ -124,17 +124,17 @@ def test_pause_shows_in_conditions_and_unpause_takes_it_away(platform, virtctl, 
     vmi = platform.wait_condition("vmi", day, "Paused", 10)
     assert get_condition(vmi, "Paused")["reason"] == "PausedByUser"
     platform.wait_status(day, "Paused", 10)
+    ready = get_condition(platform.wait_condition("vmi", day, "Ready", 10, status="False"), "Ready")
+    assert ready["reason"] == "ReadinessGatesNotReady"
     with pytest.raises(ApiError) as refused:
         virtctl.pause(day)
     assert (refused.value.code, "already paused" in refused.value.message) == (409, True)
     with pytest.raises(ApiError) as refused:
         virtctl.soft_reboot(day)
     assert refused.value.code == 409
-    with pytest.raises(ApiError) as refused:
-        virtctl.stop(day)
-    assert refused.value.code == 409
     virtctl.unpause(day)
     platform.wait_status(day, "Running", 10)
+    platform.wait_condition("vmi", day, "Ready", 10)
     with pytest.raises(ApiError):
         virtctl.unpause(day)
     assert wait_for(lambda: get_condition(platform.get("vmi", day), "Paused") is None, 5)

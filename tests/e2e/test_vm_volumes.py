@@ -49,8 +49,6 @@ def many(running_platform, tmp_path_factory):
     host_disk = tmp_path_factory.mktemp("host") / "host.img"
     with platform.space.entered():
         platform.kubectl("apply", "-f", "-", stdin="\n---\n".join(map(json.dumps, objects())))
-        gates = {"spec": {"configuration": {"developerConfiguration": {"featureGates": ["HostDisk"]}}}}
-        platform.kubectl("patch", "kubevirt", "-n", "kubevirt", "kubevirt", "--type=merge", "-p", json.dumps(gates))
         vm = manifests.vm(MANY, "Always", *volumes(host_disk))
         disks = vm["spec"]["template"]["spec"]["domain"]["devices"]["disks"]
         disks[0] = {"name": "root", "disk": {"bus": "sata"}, "bootOrder": 1}

@@ -137,6 +137,10 @@ class Agent:
         while True:
             await pods.collect()
             await vmis.collect()
+            try:
+                await self._network.tidy()
+            except NetworkError as error:
+                log.warning("bridges that nobody needs could not be removed: %s", error)
             await asyncio.sleep(COLLECT_SECONDS)
 
     def _build_vmi_controller(self) -> Controller:

@@ -8,6 +8,7 @@ Object = dict[str, Any]
 Key = tuple[str, str]
 
 DEFAULT_GRACE = 30
+COMPUTE = "compute"  # the container that stands for the guest
 DOMAIN = "kubevirt.io/domain"
 CREATED_BY = "kubevirt.io/created-by"
 
@@ -36,11 +37,16 @@ def find_deadline(vmi: Object, pod: Object | None) -> float | None:
         return 0.0
     deadlines = []
     if deleted := vmi["metadata"].get("deletionTimestamp"):
-        grace = vmi["spec"].get("terminationGracePeriodSeconds")
-        deadlines.append(clock.parse(deleted) + (DEFAULT_GRACE if grace is None else float(grace)))
+        deadlines.append(clock.parse(deleted) + grace_seconds(vmi))
     if deleted := pod["metadata"].get("deletionTimestamp"):
         deadlines.append(clock.parse(deleted))
     return min(deadlines, default=None)
+
+
+def grace_seconds(vmi: Object) -> float:
+    """How long a guest may take to shut down."""
+    grace = vmi["spec"].get("terminationGracePeriodSeconds")
+    return DEFAULT_GRACE if grace is None else float(grace)
 
 
 def waiting_reason(reason: str, pod: Object) -> str:

@@ -12,12 +12,13 @@ from isthmus.client import resources
 from isthmus.client.cached import CachedClient
 from isthmus.engine.node.disk import files
 from isthmus.engine.node.disk.sources import local_path
-from isthmus.engine.node.vm.errors import SpecError
+from isthmus.engine.node.vm.errors import DiskError, SpecError
 from isthmus.machinery import quantity
 
 Object = dict[str, Any]
 Key = tuple[str, str]
 
+RETRY_SECONDS = 30.0
 FINALIZER = "isthmus.dev/local-volume"
 
 
@@ -50,7 +51,11 @@ class PersistentVolumeReconciler:
         if FINALIZER not in finalizers:
             volume = await self._write_finalizers(volume, [*finalizers, FINALIZER])
         size = quantity.whole((volume["spec"].get("capacity") or {}).get("storage", 0))
-        await asyncio.to_thread(files.ensure_volume, path, size)
+        try:
+            await asyncio.to_thread(files.ensure_volume, path, size)
+        except DiskError as error:
+            await self._cached.recorder.warning(volume, error.reason, str(error))
+            return RETRY_SECONDS
         return None
 
     async def _release(self, volume: Object, path: Path, finalizers: list[str]) -> None:

@@ -78,8 +78,9 @@ class PodReconciler:
             environment = {**self._environment, **_environment(container)}
             pid = process.start(files, [str(a) for a in container.get("args") or ()], volumes, environment)
         except (MachineError, run.CommandError) as error:
-            reason = getattr(error, "reason", "CreateContainerError")
-            await self._patch(pod, podstatus.waiting(pod, str(reason), str(error), clock.timestamp()))
+            reason = error.reason if isinstance(error, MachineError) else "CreateContainerError"
+            await self._cached.recorder.warning(pod, reason, str(error))
+            await self._patch(pod, podstatus.waiting(pod, reason, str(error), clock.timestamp()))
             return RETRY_SECONDS
         self._pids[pod["metadata"]["uid"]] = pid
         await self._patch(pod, podstatus.running(pod, self._host_ip, [self._host_ip], clock.timestamp()))

@@ -10,6 +10,7 @@ from isthmus.machinery import conditions
 Object = dict[str, Any]
 
 FINAL = ("Succeeded", "Failed")
+UNPAUSED = "kubevirt.io/virtual-machine-unpaused"  # a readiness gate of launcher Pods
 
 
 @dataclass(frozen=True, slots=True)
@@ -27,6 +28,11 @@ def is_final(pod: Object) -> bool:
     return (pod.get("status") or {}).get("phase") in FINAL
 
 
+def is_ready(pod: Object) -> bool:
+    """Whether all its containers are ready, as far as is known."""
+    return conditions.is_true(pod, "ContainersReady")
+
+
 def _started(pod: Object, now: str) -> str:
     for container in (pod.get("status") or {}).get("containerStatuses") or ():
         for state in (container.get("state") or {}).values():
@@ -35,13 +41,14 @@ def _started(pod: Object, now: str) -> str:
     return now
 
 
-def _containers(pod: Object, state: Object, *, ready: bool) -> list[Object]:
+def _containers(pod: Object, state: Object, *, ready: bool, unready: str = "") -> list[Object]:
+    """`unready`: the one container that is not ready although its state would allow it."""
     return [
         {
             "name": container["name"],
             "image": container.get("image", ""),
             "imageID": container.get("image", ""),
-            "ready": ready,
+            "ready": ready and container["name"] != unready,
             "started": "running" in state,
             "restartCount": 0,
             "state": state,
@@ -77,14 +84,17 @@ def waiting(pod: Object, reason: str, message: str, now: str) -> Object:
     }
 
 
-def running(pod: Object, host_ip: str, pod_ips: Sequence[str], now: str, *, ready: bool = True) -> Object:
-    """Running, with its addresses."""
+def running(
+    pod: Object, host_ip: str, pod_ips: Sequence[str], now: str, *, unready: str = "", paused: bool = False
+) -> Object:
+    """Running, with its addresses. `unready`: the container whose readiness probe fails. `paused`: its guest is."""
     started = _started(pod, now)
     wanted = [
         conditions.build("PodReadyToStartContainers", True),
         conditions.build("Initialized", True),
-        conditions.build("Ready", ready),
-        conditions.build("ContainersReady", ready),
+        *_gates(pod, paused=paused),
+        _ready(pod, "Ready", unready=unready, paused=paused),
+        _ready(pod, "ContainersReady", unready=unready, paused=False),
         conditions.build("PodScheduled", True),
     ]
     status: Object = {
@@ -93,11 +103,35 @@ def running(pod: Object, host_ip: str, pod_ips: Sequence[str], now: str, *, read
         "hostIPs": [{"ip": host_ip}],
         "startTime": (pod.get("status") or {}).get("startTime") or now,
         "conditions": _with_conditions(pod, now, wanted),
-        "containerStatuses": _containers(pod, {"running": {"startedAt": started}}, ready=ready),
+        "containerStatuses": _containers(pod, {"running": {"startedAt": started}}, ready=True, unready=unready),
     }
     if pod_ips:
         status |= {"podIP": pod_ips[0], "podIPs": [{"ip": address} for address in pod_ips]}
     return status
+
+
+def _is_gated(pod: Object) -> bool:
+    return any(gate.get("conditionType") == UNPAUSED for gate in pod["spec"].get("readinessGates") or ())
+
+
+def _gates(pod: Object, *, paused: bool) -> list[Object]:
+    """The condition behind the readiness gate, in the words of KubeVirt's VMI controller."""
+    if not _is_gated(pod):
+        return []
+    words = (
+        ("Paused", "the virtual machine is paused") if paused else ("NotPaused", "the virtual machine is not paused")
+    )
+    return [conditions.build(UNPAUSED, not paused, *words)]
+
+
+def _ready(pod: Object, kind: str, *, unready: str, paused: bool) -> Object:
+    """As the kubelet says it: first the containers, then the readiness gates."""
+    if unready:
+        return conditions.build(kind, False, "ContainersNotReady", f"containers with unready status: [{unready}]")
+    if paused and _is_gated(pod):
+        message = f'the status of pod readiness gate "{UNPAUSED}" is not "True", but False'
+        return conditions.build(kind, False, "ReadinessGatesNotReady", message)
+    return conditions.build(kind, True)
 
 
 def ended(pod: Object, end: Ended, now: str) -> Object:

@@ -50,6 +50,7 @@ class Facts:
     memory: int = 0
     vcpus: int = 0
     claims: Mapping[str, Claim] = field(default_factory=dict)  # by volume name
+    credentials: str | None = None  # what is wrong with those that the agent brings; None: there are none, or not yet
 
 
 def build_status(vmi: Object, facts: Facts, now: str) -> Object:
@@ -112,6 +113,8 @@ def _conditions(vmi: Object, facts: Facts, now: str) -> list[Object]:
         wanted.append(conditions.build("AgentConnected", True))
     else:
         absent.append("AgentConnected")
+    if facts.credentials is not None:
+        wanted.append(conditions.build("AccessCredentialsSynchronized", not facts.credentials, "", facts.credentials))
     for condition in wanted:
         found = put(found, condition, now)
     return conditions.drop(found, *absent)

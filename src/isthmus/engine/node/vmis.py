@@ -16,8 +16,9 @@ from typing import Any
 
 from isthmus.client import resources
 from isthmus.client.cached import CachedClient
-from isthmus.engine.node import launchers, podstatus, preparing, status
+from isthmus.engine.node import launchers, podstatus, preparing, probes, status
 from isthmus.engine.node.disk import volumes
+from isthmus.engine.node.guestcare import GuestCare
 from isthmus.engine.node.jobs import Jobs
 from isthmus.engine.node.vm.errors import MachineError
 from isthmus.engine.node.vm.machines import Machines
@@ -61,12 +62,14 @@ class VmiReconciler:
         self._preparer = preparing.Preparer(cached, machines, networks, images)
         self._preparing: Jobs[preparing.Prepared] = Jobs()
         self._stopping: Jobs[None] = Jobs()
+        self._care = GuestCare(cached)
         self._prepared: dict[str, preparing.Prepared] = {}
         self._deadlines: dict[str, float] = {}
         self.enqueue: Callable[[Key], None] = lambda _: None  # set by the agent: the controller's queue
 
     async def close(self) -> None:
         """End our jobs; machines run on."""
+        await self._care.close()
         await self._preparing.close()
         await self._stopping.close()
 
@@ -131,7 +134,9 @@ class VmiReconciler:
             return await self._prepare(key, vmi, pod)
         if pod_phase == "Pending":
             addresses = self._prepared[uid].attachment.pod_ips
-            await self._patch_pod(pod, podstatus.running(pod, self._host_ip, addresses, clock.timestamp()))
+            unready = launchers.COMPUTE if vmi["spec"].get(probes.READINESS) else ""  # before it was asked
+            now = clock.timestamp()
+            await self._patch_pod(pod, podstatus.running(pod, self._host_ip, addresses, now, unready=unready))
         if phase != "Scheduled" or (vmi["status"].get("nodeName") or self._node) != self._node:
             return None
         return await self._start(vmi, pod)
@@ -187,6 +192,8 @@ class VmiReconciler:
 
     async def _step_running(self, key: Key, vmi: Object, pod: Object | None, running: Running) -> float | None:
         deadline = launchers.find_deadline(vmi, pod)
+        if deadline is None:
+            deadline = await self._find_failure(key, vmi, pod, running)
         if (vmi.get("status") or {}).get("phase") in status.FINAL:
             running.destroy()  # it was given up (a lost node that came back): it must not run twice
         elif deadline is not None:
@@ -194,6 +201,15 @@ class VmiReconciler:
         if running.state and not running.ended:
             await self._write_status(vmi, pod, running)
         return None
+
+    async def _find_failure(self, key: Key, vmi: Object, pod: Object | None, running: Running) -> float | None:
+        """Look after the guest; when it must be gone if it is not alive any more."""
+        record = self._machines.record(running.uid)
+        if await self._care.look_after(vmi, pod, running, record, lambda: self.enqueue(key)):
+            return None
+        if running.uid not in self._deadlines and pod is not None:
+            await self._cached.recorder.normal(pod, "Killing", "Container compute failed liveness probe")
+        return self._deadlines.get(running.uid) or time.time() + launchers.grace_seconds(vmi)
 
     async def _shut_down(self, key: Key, vmi: Object, running: Running, deadline: float) -> None:
         """Ask for a shutdown once; again only if the deadline came nearer (deletion by force)."""
@@ -210,9 +226,17 @@ class VmiReconciler:
 
     async def _write_status(self, vmi: Object, pod: Object | None, running: Running) -> None:
         await self._patch_vmi(vmi, status.build_status(vmi, self._facts(vmi, running), clock.timestamp()))
-        if pod is not None and (pod.get("status") or {}).get("phase") != "Running":
+        if pod is not None:
             addresses = self._machines.record(running.uid).get("podIPs") or ()
-            await self._patch_pod(pod, podstatus.running(pod, self._host_ip, addresses, clock.timestamp()))
+            wanted = podstatus.running(
+                pod,
+                self._host_ip,
+                addresses,
+                clock.timestamp(),
+                unready=self._care.unready(vmi, running.uid),
+                paused=running.state in status.PAUSED_REASONS,
+            )
+            await self._patch_pod(pod, wanted)
 
     def _facts(self, vmi: Object, running: Running) -> status.Facts:
         guest = running.guest
@@ -230,6 +254,7 @@ class VmiReconciler:
             frozen=guest.frozen,
             memory=running.memory,
             vcpus=running.vcpus,
+            credentials=self._care.credentials_error(running.uid),
         )
 
     def _claims(self, vmi: Object) -> dict[str, status.Claim]:
@@ -255,6 +280,7 @@ class VmiReconciler:
     async def _step_ended(self, vmi: Object, pod: Object | None, reason: Exit) -> float | None:
         self._deadlines.pop(vmi["metadata"]["uid"], None)
         await self._stopping.cancel(vmi["metadata"]["uid"])
+        await self._care.forget(vmi["metadata"]["uid"])
         await self._write_final(vmi, pod, reason, EXIT_MESSAGES[reason])
         return None
 
@@ -303,6 +329,7 @@ class VmiReconciler:
         await self._stopping.cancel(uid)
         await self._preparing.cancel(uid)
         self._prepared.pop(uid, None)
+        await self._care.forget(uid)
         await self._machines.remove(uid)
         await self._networks.detach(uid)
 

@@ -85,6 +85,11 @@ def _resources(request: Request, node: NodeInfo) -> str | None:
     return ", ".join(f"Insufficient {name}" for name in sorted(lacking)) or None
 
 
+def _resource_claims(request: Request, _node: NodeInfo) -> str | None:
+    """No driver for dynamic resource allocation runs here, so no claim is ever allocated."""
+    return "cannot allocate all claims" if request.pod["spec"].get("resourceClaims") else None
+
+
 def _volumes(request: Request, node: NodeInfo) -> str | None:
     for claim in request.claims:
         required = at(claim.volume, "spec.nodeAffinity.required")
@@ -111,6 +116,7 @@ FILTERS: tuple[Filter, ...] = (
     _node_affinity,
     _volumes,
     _resources,
+    _resource_claims,
     _pod_affinity,
     _pod_anti_affinity,
 )

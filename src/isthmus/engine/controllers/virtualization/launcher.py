@@ -72,12 +72,13 @@ def build_pod(vmi: Object, *, console_log_default: bool = True) -> Object:
         "terminationGracePeriodSeconds": grace + GRACE_SURPLUS,
         "automountServiceAccountToken": False,
         "enableServiceLinks": False,
-        "containers": _containers(spec, console_log_default),
+        "readinessGates": [{"conditionType": "kubevirt.io/virtual-machine-unpaused"}],
+        "containers": _containers(spec, f"{metadata['namespace']}_{metadata['name']}", console_log_default),
         "volumes": _volumes(spec),
     }
     for key in (
         "subdomain", "nodeSelector", "affinity", "tolerations", "topologySpreadConstraints", "schedulerName",
-        "priorityClassName", "dnsPolicy", "dnsConfig",
+        "priorityClassName", "dnsPolicy", "dnsConfig", "resourceClaims",
     ):  # fmt: skip
         if spec.get(key):
             pod_spec[key] = spec[key]
@@ -138,13 +139,16 @@ def _multus(spec: Object, own_namespace: str) -> dict[str, str]:
     return out
 
 
-def _containers(spec: Object, console_log_default: bool) -> list[Object]:
+def _containers(spec: Object, domain: str, console_log_default: bool) -> list[Object]:
     compute: Object = {
         "name": "compute",
         "image": IMAGE,
         "imagePullPolicy": "IfNotPresent",
         "resources": resources(spec),
     }
+    for name in ("livenessProbe", "readinessProbe"):
+        if probe := spec.get(name):
+            compute[name] = _probe(probe, domain)
     mounts = [
         {"name": v["name"], "mountPath": f"/var/run/kubevirt-private/vmi-disks/{v['name']}"} for v in _volumes(spec)
     ]
@@ -156,6 +160,17 @@ def _containers(spec: Object, console_log_default: bool) -> list[Object]:
         small = {"requests": {"cpu": "1m", "memory": "1Mi"}}
         return [compute, {"name": CONSOLE_LOG, "image": IMAGE, "imagePullPolicy": "IfNotPresent", "resources": small}]
     return [compute]
+
+
+def _probe(probe: Object, domain: str) -> Object:
+    """A probe as the Pod shows it; what goes through the guest's agent is virt-probe there, as in KubeVirt."""
+    shown = {key: value for key, value in probe.items() if key not in ("guestAgentPing", "exec")}
+    command = at(probe, "exec.command") or []
+    if probe.get("guestAgentPing") is not None or command:
+        timeout = str(probe.get("timeoutSeconds") or 1)
+        what = ["--command", command[0], "--", *command[1:]] if command else ["--guestAgentPing"]
+        shown["exec"] = {"command": ["virt-probe", "--domainName", domain, "--timeoutSeconds", timeout, *what]}
+    return shown
 
 
 def vcpus(spec: Object) -> int:
@@ -205,7 +220,13 @@ def resources(spec: Object) -> Object:
         requests["memory"] = quantity.from_bytes(extra)
     for name, number in _host_devices(spec).items():
         requests[name] = limits[name] = str(number)
-    return {"requests": requests} | ({"limits": limits} if limits else {})
+    devices = [*(at(spec, "domain.devices.gpus") or []), *(at(spec, "domain.devices.hostDevices") or [])]
+    claims = [
+        {"name": d["claimName"]} | ({"request": d["requestName"]} if d.get("requestName") else {})
+        for d in devices
+        if d.get("claimName")
+    ]
+    return {"requests": requests} | ({"limits": limits} if limits else {}) | ({"claims": claims} if claims else {})
 
 
 def _host_devices(spec: Object) -> Counter[str]:

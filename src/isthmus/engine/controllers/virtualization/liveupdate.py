@@ -43,7 +43,7 @@ def compare(started: Object, wanted: Object, vmi: Object, *, strategy: str = "Li
         _memory(old, new, vmi, out)
         _placement(old, new, vmi, out)
     _networks(old, new, vmi, out)
-    _volumes(old, new, out)
+    _volumes(old, new, vmi, out)
     out.reasons += [f"spec.template.spec.{path}" for path in differences(old, new)]
     if out.restart_required:
         out.spec.clear()
@@ -72,10 +72,16 @@ def _sockets(old: Object, new: Object, vmi: Object, out: LiveUpdate) -> None:
     if before == after:
         return
     running = int(at(vmi, "spec.domain.cpu.sockets") or 1)
-    if before < after <= max_sockets(vmi) and after >= running:
+    if can_grow(vmi) and before < after <= max_sockets(vmi) and after >= running:
         _take(old, new, "domain.cpu.sockets")
         if after != running:
             out.spec["domain.cpu.sockets"] = after
+
+
+def can_grow(vmi: Object) -> bool:
+    """Whether devices and CPUs reach the running guest: KubeVirt brings them by a live migration, so where there is
+    none they wait for a restart, and the VM says so."""
+    return conditions.is_true(vmi, "LiveMigratable")
 
 
 def max_sockets(vmi: Object) -> int:
@@ -107,8 +113,7 @@ def memory_is_hotpluggable(vmi: Object, size: int) -> bool:
     failed = (conditions.of(vmi, "HotMemoryChange") or {}).get("status") == "False"
     fixed = at(domain, "cpu.realtime") or at(domain, "cpu.numa") or at(domain, "launchSecurity")
     aligned = size % (1024**3 if at(domain, "memory.hugepages.pageSize") == "1Gi" else ALIGNMENT) == 0
-    migratable = conditions.is_true(vmi, "LiveMigratable")
-    return migratable and aligned and not failed and not fixed and SMALLEST_HOTPLUG <= boot <= size <= largest
+    return can_grow(vmi) and aligned and not failed and not fixed and SMALLEST_HOTPLUG <= boot <= size <= largest
 
 
 def _placement(old: Object, new: Object, vmi: Object, out: LiveUpdate) -> None:
@@ -139,7 +144,7 @@ def _networks(old: Object, new: Object, vmi: Object, out: LiveUpdate) -> None:
     for name in was.keys() - wanted.keys():
         if was[name].get("state") == "absent" and name not in live:
             settled.pop(name)
-    if settled == wanted and (settled != was or old.get("networks") != new.get("networks")):
+    if can_grow(vmi) and settled == wanted and (settled != was or old.get("networks") != new.get("networks")):
         kept = {n: v for n, v in _named(old.get("networks")).items() if n in wanted and n in was}
         if all(networks.get(n) == v for n, v in kept.items()):
             _take(old, new, "networks")
@@ -156,12 +161,16 @@ def _is_hotpluggable(volume: Object) -> bool:
     return any((volume.get(k) or {}).get("hotpluggable") for k in ("persistentVolumeClaim", "dataVolume"))
 
 
-def _volumes(old: Object, new: Object, out: LiveUpdate) -> None:
+def _volumes(old: Object, new: Object, vmi: Object, out: LiveUpdate) -> None:
     """Volumes marked hotpluggable come and go with their disks; a CD-ROM's medium may be swapped, its drive stays."""
     was, wanted = _named(old.get("volumes")), _named(new.get("volumes"))
     changed = {n for n in was.keys() | wanted.keys() if was.get(n) != wanted.get(n)}
     disks_was, disks = _named(at(old, "domain.devices.disks")), _named(at(new, "domain.devices.disks"))
-    if not changed or not all(_is_hotpluggable(v) for n in changed for v in (was.get(n), wanted.get(n)) if v):
+    if (
+        not changed
+        or not can_grow(vmi)
+        or not all(_is_hotpluggable(v) for n in changed for v in (was.get(n), wanted.get(n)) if v)
+    ):
         return
     moved = {n for n in disks_was.keys() | disks.keys() if disks_was.get(n) != disks.get(n)}
     if not moved <= changed or any("cdrom" in disks_was.get(n, {}) and n not in disks for n in moved):

@@ -1,9 +1,11 @@
 """Make and remove disk files: sparse raw disks, overlays, CD-ROM images, and the directories of local volumes."""
 
+import contextlib
 import os
 import shutil
 from pathlib import Path
 
+from isthmus.engine.node.vm.errors import DiskError
 from isthmus.engine.node.vm.machine import Image
 from isthmus.lib import run
 
@@ -12,14 +14,25 @@ MODE = 0o600
 
 
 def ensure_raw(path: Path, size: int) -> None:
-    """A sparse raw disk of at least `size` bytes: made if absent, grown if smaller, never cut."""
-    path.parent.mkdir(parents=True, exist_ok=True)
-    descriptor = os.open(path, os.O_RDWR | os.O_CREAT | os.O_CLOEXEC, MODE)
+    """A sparse raw disk of at least `size` bytes: made if absent, grown if smaller, never cut. Raises DiskError."""
     try:
-        if os.fstat(descriptor).st_size < size:
-            os.truncate(descriptor, size)
-    finally:
-        os.close(descriptor)
+        path.parent.mkdir(parents=True, exist_ok=True)
+        descriptor = os.open(path, os.O_RDWR | os.O_CREAT | os.O_CLOEXEC, MODE)
+        try:
+            if os.fstat(descriptor).st_size < size:
+                os.truncate(descriptor, size)
+        finally:
+            os.close(descriptor)
+    except OSError as error:
+        _remove_empty(path)
+        raise DiskError(f"a disk of {size} bytes cannot be made at {path}: {error.strerror}") from error
+
+
+def _remove_empty(path: Path) -> None:
+    """What a failure has left must not pass for a disk."""
+    with contextlib.suppress(OSError):
+        if path.is_file() and path.stat().st_size == 0:
+            path.unlink()
 
 
 async def ensure_overlay(path: Path, base: Image) -> Image:
@@ -46,8 +59,11 @@ def write_once(path: Path, data: bytes) -> None:
 
 
 def ensure_volume(directory: Path, size: int) -> None:
-    """The directory of a local volume with its disk."""
-    directory.mkdir(parents=True, exist_ok=True, mode=0o700)
+    """The directory of a local volume with its disk. Raises DiskError."""
+    try:
+        directory.mkdir(parents=True, exist_ok=True, mode=0o700)
+    except OSError as error:
+        raise DiskError(f"the volume's directory {directory} cannot be made: {error.strerror}") from error
     ensure_raw(directory / DISK_NAME, size)
 
 

@@ -60,12 +60,13 @@ class Sources:
         return {"token": answer["status"]["token"].encode(), "namespace": self._namespace.encode()}
 
     async def feature_gates(self) -> set[str]:
-        """The feature gates that any KubeVirt object turns on."""
+        """The feature gates that are open: HostDisk by default, the others as a KubeVirt object says."""
         found = await self._client.list(resources.KUBEVIRTS)
-        gates: set[str] = set()
+        gates = {"HostDisk"}
         for item in found["items"]:
             developer = ((item.get("spec") or {}).get("configuration") or {}).get("developerConfiguration") or {}
             gates |= set(developer.get("featureGates") or ())
+            gates -= set(developer.get("disabledFeatureGates") or ())
         return gates
 
 

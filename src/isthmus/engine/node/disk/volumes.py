@@ -133,7 +133,7 @@ async def _host_disk(context: Context, name: str, source: Object) -> Image:
     if "HostDisk" not in await context.sources.feature_gates():
         raise SpecError(
             f"spec.volumes[{name}].hostDisk",
-            "gives a guest a file of the host; turn on the feature gate HostDisk in the KubeVirt object to allow it",
+            "gives a guest a file of the host; the KubeVirt object disables the feature gate HostDisk",
         )
     path = Path(source["path"])
     if not path.is_absolute():

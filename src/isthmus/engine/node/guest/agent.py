@@ -5,9 +5,10 @@ docs/interop/qemu-ga.rst and qga/qapi-schema.json.
 """
 
 import asyncio
+import base64
 import json
 import secrets
-from collections.abc import AsyncIterator
+from collections.abc import AsyncIterator, Sequence
 from contextlib import asynccontextmanager
 from pathlib import Path
 from typing import Any
@@ -19,6 +20,7 @@ LINE_LIMIT = 1 << 20
 MAX_ITEMS = 256
 MAX_TEXT = 256
 SENTINEL = b"\xff"
+EXEC_LOOK = 0.2  # seconds between two questions whether a command in the guest has ended
 
 
 class GuestAgentError(Exception):
@@ -129,9 +131,42 @@ class GuestAgent:
         """`thawed` or `frozen`."""
         return _text(await self.call("guest-fsfreeze-status"))
 
+    async def ping(self, timeout: float) -> None:
+        """Whether it answers within `timeout` seconds; else GuestAgentError."""
+        await self.call("guest-ping", timeout=timeout)
+
+    async def execute(self, path: str, arguments: Sequence[str], timeout: float) -> int:
+        """Run a command in the guest and give its exit code. One that does not end in time goes on there."""
+        started = await self.call("guest-exec", timeout=timeout, path=path, arg=list(arguments))
+        pid = int(_number(_mapping(started).get("pid")))
+        async with _in_time(f"{path} did not end within {timeout:g} s", timeout):
+            while True:
+                found = _mapping(await self.call("guest-exec-status", timeout=timeout, pid=pid))
+                if found.get("exited"):
+                    return int(_number(found.get("exitcode", 1)))  # no code: a signal ended it
+                await asyncio.sleep(EXEC_LOOK)
+
+    async def set_password(self, user: str, password: bytes) -> None:
+        """Change a user's password."""
+        encoded = base64.b64encode(password).decode()
+        await self.call("guest-set-user-password", username=user, password=encoded, crypted=False)
+
+    async def set_authorized_keys(self, user: str, keys: Sequence[str]) -> None:
+        """Make `keys` the SSH keys that may log in as `user`, and no others."""
+        await self.call("guest-ssh-add-authorized-keys", username=user, keys=list(keys), reset=True)
+
     async def shutdown(self, mode: str = "powerdown") -> None:
         """Ask the guest's init to end the system: `powerdown`, `reboot` or `halt`."""
         await self.tell("guest-shutdown", mode=mode)
+
+
+@asynccontextmanager
+async def _in_time(complaint: str, seconds: float) -> AsyncIterator[None]:
+    try:
+        async with asyncio.timeout(seconds):
+            yield
+    except TimeoutError as error:
+        raise GuestAgentError(complaint) from error
 
 
 def parse_interface(entry: Any) -> dict[str, Any]:

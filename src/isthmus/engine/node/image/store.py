@@ -14,7 +14,7 @@ import shutil
 from collections.abc import AsyncIterator, Awaitable, Callable, Iterable, Mapping, Sequence
 from contextlib import asynccontextmanager
 from pathlib import Path
-from typing import Any
+from typing import Any, TypeVar
 
 from isthmus.engine.node.image import archive, layers, manifest, pull, reference
 from isthmus.engine.node.image.blobs import Blobs
@@ -27,6 +27,8 @@ from isthmus.lib import run as processes
 
 __all__ = ["Image", "ImageError", "ImageStore"]
 
+K = TypeVar("K")
+T = TypeVar("T")
 Runner = Callable[..., Awaitable[processes.Completed]]
 
 
@@ -107,14 +109,8 @@ class ImageStore:
         task = self._pulls.get(key)
         if task is None:
             task = self._pulls[key] = asyncio.create_task(self._pull(wanted, auth))
-            task.add_done_callback(lambda done: self._pull_ended(key, done))
+            task.add_done_callback(lambda done: _forget(self._pulls, key, done))
         return await asyncio.shield(task)
-
-    def _pull_ended(self, key: str, done: asyncio.Task[Image]) -> None:
-        """Whoever asked may have gone meanwhile: then nobody retrieves the error, and nobody misses it."""
-        self._pulls.pop(key, None)
-        if not done.cancelled():
-            done.exception()
 
     async def _pull(self, wanted: reference.Reference, auth: Mapping[str, Any] | None) -> Image:
         async with self._working():
@@ -157,7 +153,7 @@ class ImageStore:
         task = self._extractions.get(target)
         if task is None:
             task = self._extractions[target] = asyncio.create_task(self._extract(image, path, target))
-            task.add_done_callback(lambda _: self._extractions.pop(target, None))
+            task.add_done_callback(lambda done: _forget(self._extractions, target, done))
         try:
             return await asyncio.shield(task)
         except ImageError as error:
@@ -219,6 +215,13 @@ class ImageStore:
                 shutil.rmtree(folder, ignore_errors=True)
         shutil.rmtree(self.root / "scratch", ignore_errors=True)
         return freed
+
+
+def _forget(tasks: dict[K, asyncio.Task[T]], key: K, done: asyncio.Task[T]) -> None:
+    """Whoever asked may have gone meanwhile: then nobody retrieves the error, and nobody misses it."""
+    tasks.pop(key, None)
+    if not done.cancelled():
+        done.exception()
 
 
 def _named(found: Sequence[archive.Found], chosen: Sequence[str], path: Path) -> list[Image]:

@@ -80,12 +80,13 @@ class Network:
             links_.check(list(requests))
             if self.unprivileged:
                 return await self._attach_plain(owner, requests)
-            links = [await self._decide(owner, request) for request in requests]
-            former = await self._usable_record(uid, links)
-            if former is None:
-                record = await self._build(owner, links)
-            else:
-                record = await self._change(former, links)
+            with self._node.attaching():
+                links = [await self._decide(owner, request) for request in requests]
+                former = await self._usable_record(uid, links)
+                if former is None:
+                    record = await self._build(owner, links)
+                else:
+                    record = await self._change(former, links)
             return _attachment(record)
 
     async def detach(self, uid: str) -> None:
@@ -99,6 +100,11 @@ class Network:
                     await remove(plan.detach(name, [link.host for link in record.links] if record else []))
                 await self._node.drop_unused()
             self._records.forget(uid)
+
+    async def tidy(self) -> None:
+        """Take away bridges that nobody needs any more, whatever an earlier detach has left. Raises NetworkError."""
+        if not self.unprivileged:
+            await self._node.drop_unused()
 
     async def release(self, namespace: str, name: str) -> None:
         """Free the addresses of a VM that was deleted."""

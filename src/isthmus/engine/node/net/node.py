@@ -6,6 +6,8 @@ Called by `network`. What it chose and made is kept in node.json, so that a rest
 
 import asyncio
 import json
+from collections.abc import Iterator
+from contextlib import contextmanager
 from dataclasses import replace
 from ipaddress import IPv4Network
 from pathlib import Path
@@ -29,6 +31,8 @@ class Node:
         self._facts: Facts | None = None
         self._made: list[str] = []
         self._masqueraded: dict[str, str] = {}
+        self._gateways: dict[str, str] = {}  # the address that we gave a bridge
+        self._attaching = 0
         self._ready: set[BridgeNetwork] = set()
         self._probed = False
         self._lock = asyncio.Lock()
@@ -74,7 +78,10 @@ class Node:
             if exists and network in self._ready:
                 return
             subnet = network.ipam.subnet if network.ipam and network.ip_masq else None
-            self._remember(name, exists, subnet if gateway_of(network) else None)
+            gateway = gateway_of(network)
+            if gateway and network.is_gateway:
+                self._gateways[name] = str(gateway.ip)
+            self._remember(name, exists, subnet if gateway else None)
             steps = plan.bridge_of(network, self._mac(name), host.has_link, self.facts)
             await apply([*steps, *([self._table()] if subnet else [])])
             self._ready.add(network)
@@ -96,29 +103,53 @@ class Node:
         """Put an existing interface on the bridge that `link` names: a running VM moves to another network."""
         await apply(plan.move(link, self.facts))
 
+    @contextmanager
+    def attaching(self) -> Iterator[None]:
+        """While a VM joins its networks, a bridge that has no port yet is no unused one."""
+        self._attaching += 1
+        try:
+            yield
+        finally:
+            self._attaching -= 1
+
     async def drop_unused(self) -> None:
-        """Take away those of our bridges that have neither a port nor an address. They come back on demand."""
+        """Take away those of our bridges that have neither a port nor an address but ours. They come back on demand."""
         async with self._lock:
+            if self._attaching or self._facts is None:
+                return
             unused = [name for name in self._made if await self._is_unused(name)]
             if not unused:
                 return
             await remove(Step("ip", tuple(f"link del {name}" for name in unused)))
             self._made = [name for name in self._made if name not in unused]
             self._ready = {network for network in self._ready if node_bridge(network, self.facts) not in unused}
+            self._gateways = {name: address for name, address in self._gateways.items() if name not in unused}
+            former = self._masqueraded
+            self._masqueraded = {subnet: name for subnet, name in former.items() if name not in unused}
             self._save()
+            if self._masqueraded != former:
+                await apply([self._table()])
 
     async def _is_unused(self, bridge: str) -> bool:
         if bridge == self.config.bridge or not host.has_link(bridge):
             return False
-        return not await host.find_ports(bridge) and not await host.find_addresses(bridge)
+        if await host.find_ports(bridge):
+            return False
+        return set(await host.find_addresses(bridge)) <= {self._gateways.get(bridge, "")}
 
     async def remove(self) -> None:
-        """Take away every bridge and table that we made. VMs on them lose their network."""
+        """Take away every bridge and table that we made.
+
+        What somebody else has joined to a bridge of ours keeps it, and the address translation behind it.
+        """
         async with self._lock:
             self._load()
-            await remove(Step("ip", tuple(f"link del {name}" for name in self._made)))
-            await apply([Step("nft", (f"table ip {self.config.table} {{ }}", f"delete table ip {self.config.table}"))])
-            self._made, self._masqueraded = [], {}
+            idle = [name for name in self._made if host.has_link(name) and not await host.find_ports(name)]
+            await remove(Step("ip", tuple(f"link del {name}" for name in idle)))
+            if not host.has_link(self.config.bridge):
+                lines = (f"table ip {self.config.table} {{ }}", f"delete table ip {self.config.table}")
+                await apply([Step("nft", lines)])
+            self._made, self._masqueraded, self._gateways = [], {}, {}
             self._ready.clear()
             self.path.unlink(missing_ok=True)
 
@@ -138,7 +169,12 @@ class Node:
         self._save()
 
     def _save(self) -> None:
-        state = {"subnet": str(self.facts.subnet), "made": self._made, "masqueraded": self._masqueraded}
+        state = {
+            "subnet": str(self.facts.subnet),
+            "made": self._made,
+            "masqueraded": self._masqueraded,
+            "gateways": self._gateways,
+        }
         write_durably(self.path, json.dumps(state, indent=1).encode())
 
     def _load(self) -> IPv4Network | None:
@@ -147,4 +183,5 @@ class Node:
             return None
         state = json.loads(self.path.read_bytes())
         self._made, self._masqueraded = state["made"], state["masqueraded"]
+        self._gateways = state.get("gateways") or {}
         return IPv4Network(state["subnet"])

@@ -48,7 +48,7 @@ def build_argv(machine: Machine, host: Host, sockets: Sockets) -> list[str]:
         _disks(machine),
         _interfaces(machine, host),
         _channels(machine, sockets),
-        _devices(machine),
+        _devices(machine, sockets),
     )
     return [host.qemu, *(argument for part in parts for argument in part)]
 
@@ -274,7 +274,7 @@ def _channels(machine: Machine, sockets: Sockets) -> Iterator[str]:
         yield from _device(driver=SCREENS[machine.graphics], id="video0", bus="pcie.0", addr=pci.SCREEN)
 
 
-def _devices(machine: Machine) -> Iterator[str]:
+def _devices(machine: Machine, sockets: Sockets) -> Iterator[str]:
     single = pci.SINGLE
     if machine.balloon:
         yield from _device(driver="virtio-balloon-pci", id="balloon0", bus="pcie.0", addr=single["balloon"])
@@ -290,10 +290,10 @@ def _devices(machine: Machine) -> Iterator[str]:
             yield from _device(driver=f"usb-{'kbd' if kind == 'keyboard' else kind}", id=f"input{number}", bus="usb.0")
         else:
             yield from _device(driver=f"virtio-{kind}-pci", id=f"input{number}", bus="pcie.0")
-    if machine.tpm_socket:
-        yield from ("-chardev", f"socket,id=tpm0,path={_escape(str(machine.tpm_socket))}")
+    if machine.tpm:
+        yield from ("-chardev", f"socket,id=tpm0,path={sockets.tpm.name}")
         yield from ("-tpmdev", "emulator,id=tpm,chardev=tpm0")
-        yield from _device(driver="tpm-crb", tpmdev="tpm")
+        yield from _device(driver=machine.tpm, tpmdev="tpm")
     for number, (tag, path) in enumerate(machine.filesystems):
         yield from ("-chardev", f"socket,id=fs{number},path={_escape(str(path))}")
         yield from _device(driver="vhost-user-fs-pci", chardev=f"fs{number}", tag=tag, bus="pcie.0")

@@ -75,6 +75,13 @@ def enter(plan: Plan, pid: int, root: Path = ROOT) -> list[str]:
     return failed + [str(path) for path in plan.procs if not _write(path, str(pid))]
 
 
+def remove_node(node: str, root: Path = ROOT) -> None:
+    """Remove the groups of a node whose machines have all ended, and ours above them if they hold no other's."""
+    for top in (root / "isthmus", *(root / controller / "isthmus" for controller in CONTROLLERS)):
+        groups = sorted((top / node).glob("*/")) if (top / node).is_dir() else []
+        leave(Plan((*groups, top / node, top), (), ()))
+
+
 def leave(plan: Plan) -> None:
     """Remove the groups of a machine that has ended."""
     for directory in plan.directories:

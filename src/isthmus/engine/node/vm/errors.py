@@ -2,6 +2,7 @@
 
 MachineError      anything about one VM; `str()` is fit for a condition's message
   SpecError       the VMI asks for what cannot be
+  DiskError       the node's file system does not take a disk
   ProcessError    QEMU did not start; holds the last lines that it wrote
   MonitorError    QEMU refused a command, or its monitor does not answer
 """
@@ -21,6 +22,12 @@ class SpecError(MachineError):
     def __init__(self, field: str, message: str) -> None:
         self.field = field
         super().__init__(f"{field}: {message}")
+
+
+class DiskError(MachineError):
+    """A disk's file could not be made."""
+
+    reason = "FailedMount"
 
 
 class ProcessError(MachineError):

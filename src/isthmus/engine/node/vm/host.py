@@ -6,7 +6,7 @@ import re
 import shutil
 from pathlib import Path
 
-from isthmus.engine.node.vm import kvm
+from isthmus.engine.node.vm import kvm, tpm
 from isthmus.engine.node.vm.errors import MachineError
 from isthmus.engine.node.vm.machine import Host
 from isthmus.lib import run
@@ -77,4 +77,5 @@ async def find_host(cache: Path) -> Host:
         firmwares=find_firmwares(),
         vhost_net=os.access("/dev/vhost-net", os.R_OK | os.W_OK),
         sandbox=sandbox.returncode == 0,
+        swtpm=tpm.find_program(),
     )

@@ -150,7 +150,7 @@ class Machine:
     clock_base: str = "utc"  # utc or localtime
     timezone: str = ""  # what localtime means: QEMU's TZ
     hpet: bool = False
-    tpm_socket: Path | None = None
+    tpm: str = ""  # the model of its TPM: tpm-tis or, if what it holds is kept over restarts, tpm-crb
     filesystems: tuple[tuple[str, Path], ...] = ()  # virtiofs: tag, socket of its daemon
     start_paused: bool = False
     notes: tuple[str, ...] = ()  # choices made for the user, with their reasons
@@ -168,6 +168,7 @@ class Host:
     firmwares: tuple[tuple[str, Path, Path], ...] = ()  # kind ("plain", "secure"), code, variables template
     vhost_net: bool = False
     sandbox: bool = True
+    swtpm: str = ""  # its path; empty if there is none
 
     def resolve_machine(self, name: str) -> str:
         """The versioned type behind an alias, so that a guest's ABI can be recorded."""
@@ -209,6 +210,16 @@ class Sockets:
     def agent(self) -> Path:
         """The guest agent's channel."""
         return self.directory / "agent.sock"
+
+    @property
+    def tpm(self) -> Path:
+        """The TPM's control channel."""
+        return self.directory / "tpm.sock"
+
+    @property
+    def tpm_pidfile(self) -> Path:
+        """Written by swtpm."""
+        return self.directory / "swtpm.pid"
 
     @property
     def pidfile(self) -> Path:

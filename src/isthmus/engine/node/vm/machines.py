@@ -15,7 +15,7 @@ from pathlib import Path
 from typing import Any
 
 from isthmus.engine.node.net.model import Attachment
-from isthmus.engine.node.vm import argv, cgroup, pci, process, spec
+from isthmus.engine.node.vm import argv, cgroup, pci, process, spec, tpm
 from isthmus.engine.node.vm.errors import MonitorError, ProcessError, SpecError
 from isthmus.engine.node.vm.machine import Disk, Host, Image, KernelBoot, Machine, Sockets
 from isthmus.engine.node.vm.running import Running
@@ -130,6 +130,9 @@ class Machines:
         record = build_record(vmi, machine, resolved, attachment, arguments)
         process.write_json(sockets.directory / "machine.json", record)
         (sockets.directory / "exit.json").unlink(missing_ok=True)
+        if machine.tpm:
+            kept = state if (vmi["spec"]["domain"]["devices"]["tpm"] or {}).get("persistent") else sockets.directory
+            await tpm.start(self.host.swtpm, sockets, kept / "tpm")
         running = await self._launch(uid, sockets, arguments, attachment, machine.timezone)
         self._limit(uid, machine, running.process.pid)
         for card in machine.interfaces:
@@ -170,6 +173,7 @@ class Machines:
         if running := self._running.get(uid):
             running.destroy()
             await running.wait_ended()
+        tpm.stop(self.sockets(uid))
         cgroup.leave(self._plan(uid))
         await asyncio.to_thread(shutil.rmtree, self._directory / uid, ignore_errors=True)
         self._owners.pop(uid, None)

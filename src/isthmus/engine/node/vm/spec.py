@@ -101,6 +101,7 @@ def build_machine(
         panic_device=bool(devices.get("panicDevices")),
         inputs=_inputs(devices),
         iothreads=iothreads,
+        tpm=_tpm(devices.get("tpm"), host),
         hotplug_ports=0 if devices.get("disableHotplug") else HOTPLUG_PORTS,
         clock_base=base,
         timezone=timezone,
@@ -114,8 +115,6 @@ def _refuse_unsupported(devices: Object) -> None:
     for field in ("gpus", "hostDevices", "filesystems"):
         if devices.get(field):
             raise SpecError(f"spec.domain.devices.{field}", "is not supported on this node")
-    if (devices.get("tpm") or {}).get("enabled", "tpm" in devices):
-        raise SpecError("spec.domain.devices.tpm", "is not supported on this node")
 
 
 def build_topology(domain: Object) -> Topology:
@@ -237,6 +236,15 @@ def _watchdog(devices: Object) -> str:
     if not watchdog:
         return ""
     return str((watchdog.get("i6300esb") or {}).get("action") or "reset")
+
+
+def _tpm(tpm: Object | None, host: Host) -> str:
+    """KubeVirt's models: Windows and old guests know tpm-tis; tpm-crb came with persistence."""
+    if tpm is None or tpm.get("enabled") is False:
+        return ""
+    if not host.swtpm:
+        raise SpecError("spec.domain.devices.tpm", "no TPM emulator on this node; install the package swtpm")
+    return "tpm-crb" if tpm.get("persistent") else "tpm-tis"
 
 
 def _inputs(devices: Object) -> tuple[tuple[str, str], ...]:

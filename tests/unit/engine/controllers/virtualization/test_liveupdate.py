@@ -72,6 +72,19 @@ def test_memory_of_a_guest_that_cannot_migrate_needs_a_restart():
     assert compare(changed(domain__memory__guest="4Gi"), fixed).restart_required
 
 
+def test_what_cannot_reach_a_guest_that_cannot_migrate_waits_for_a_restart():
+    fixed = copy.deepcopy(VMI)
+    fixed["status"]["conditions"] = [conditions.build("LiveMigratable", False)]
+    assert compare(changed(domain__cpu__sockets=2), fixed).restart_required
+    nics = [*STARTED["domain"]["devices"]["interfaces"], {"name": "lan", "bridge": {}}]
+    networks = [*STARTED["networks"], {"name": "lan", "multus": {"networkName": "lan"}}]
+    assert compare(changed(networks=networks, domain__devices__interfaces=nics), fixed).restart_required
+    claim = {"claimName": "more", "hotpluggable": True}
+    volumes = [*STARTED["volumes"], {"name": "more", "persistentVolumeClaim": claim}]
+    disks = [*STARTED["domain"]["devices"]["disks"], {"name": "more", "disk": {"bus": "scsi"}}]
+    assert compare(changed(volumes=volumes, domain__devices__disks=disks), fixed).restart_required
+
+
 def test_with_the_stage_strategy_every_such_change_waits():
     update = compare(changed(domain__cpu__sockets=2, nodeSelector={"a": "b"}), strategy="Stage")
     assert update.reasons == ["spec.template.spec.domain.cpu.sockets", "spec.template.spec.nodeSelector.a"]

@@ -1,10 +1,11 @@
 import gzip
+import resource
 import subprocess
 
 import pytest
 
 from isthmus.engine.node.disk import downward, files, ingest, probe
-from isthmus.engine.node.vm.errors import SpecError
+from isthmus.engine.node.vm.errors import DiskError, SpecError
 from isthmus.engine.node.vm.machine import Image
 
 MIB = 1 << 20
@@ -99,3 +100,24 @@ def test_downward_fields_are_written_as_kubernetes_does():
     assert downward.build_files(vmi, source) == {"labels": b'a="1"\nb="2\\""\n', "a": b"1", "name": b"vm"}
     with pytest.raises(SpecError, match="spec"):
         downward.read_field(vmi, "spec.domain")
+
+
+@pytest.fixture
+def small_files():
+    """No file of this process may be larger than 1 MiB."""
+    before = resource.getrlimit(resource.RLIMIT_FSIZE)
+    resource.setrlimit(resource.RLIMIT_FSIZE, (MIB, before[1]))
+    yield
+    resource.setrlimit(resource.RLIMIT_FSIZE, before)
+
+
+def test_a_disk_that_no_file_system_holds_is_an_error_of_the_disk_and_leaves_nothing(tmp_path, small_files):
+    with pytest.raises(DiskError, match=r"a disk of 2097152 bytes cannot be made at .*: File too large"):
+        files.ensure_volume(tmp_path / "pv", 2 * MIB)
+    assert list((tmp_path / "pv").iterdir()) == []
+
+
+def test_a_volume_whose_directory_cannot_be_made_is_an_error_of_the_disk(tmp_path):
+    (tmp_path / "file").write_bytes(b"")
+    with pytest.raises(DiskError, match="Not a directory"):
+        files.ensure_volume(tmp_path / "file" / "pv", 1)

@@ -108,3 +108,16 @@ async def test_a_shutdown_is_told_and_not_waited_for(connect):
     async with asyncio.timeout(2):
         while "guest-shutdown" not in guest.seen:
             await asyncio.sleep(0.01)
+
+
+async def test_a_command_in_the_guest_is_waited_for_and_its_code_told(connect):
+    answers = {"guest-exec": {"pid": 7}, "guest-exec-status": {"exited": True, "exitcode": 3}}
+    client, guest = await connect(answers)
+    assert await client.execute("/bin/false", ["x"], 2) == 3
+    assert [c for c in guest.seen if c.startswith("guest-exec")] == ["guest-exec", "guest-exec-status"]
+
+
+async def test_a_command_that_does_not_end_is_an_error_in_time(connect):
+    client, _ = await connect({"guest-exec": {"pid": 7}, "guest-exec-status": {"exited": False}})
+    with pytest.raises(GuestAgentError, match=r"sleep did not end within 0\.3 s"):
+        await client.execute("sleep", ["9"], 0.3)

@@ -31,6 +31,7 @@ def host_of(case):
             ("secure", OVMF / "OVMF_CODE_4M.ms.fd", OVMF / "OVMF_VARS_4M.ms.fd"),
         ),
         vhost_net=accelerator == "kvm",
+        swtpm="/usr/bin/swtpm",
     )
 
 

@@ -73,6 +73,7 @@ def test_a_machine_type_of_another_distribution_becomes_ours_with_a_note():
         ({"firmware": {"uuid": "x"}}, "spec.domain.firmware.uuid"),
         ({"firmware": {"bootloader": {"efi": {}}}}, "spec.domain.firmware.bootloader.efi"),
         ({"devices": {"gpus": [{"name": "g"}]}}, "spec.domain.devices.gpus"),
+        ({"devices": {"tpm": {}}}, "spec.domain.devices.tpm"),
         ({"devices": {"video": {"type": "x,y"}}}, "spec.domain.devices.video.type"),
         ({"devices": {"disks": [{"name": "x"}]}}, "spec.domain.devices.disks[x]"),
         ({"clock": {"timezone": "../x"}}, "spec.domain.clock.timezone"),

@@ -1,0 +1,69 @@
+"""A machine's TPM 2.0: swtpm, a process beside QEMU that ends when QEMU lets go of it.
+
+Called by `machines` before a start. Its state lies in the machine's own directory, or (`tpm.persistent`) in the one
+that a VM keeps from one instance to the next: keys sealed to it are then still there after a restart.
+"""
+
+import asyncio
+import contextlib
+import os
+import shutil
+import signal
+from pathlib import Path
+
+from isthmus.engine.node.vm.errors import ProcessError
+from isthmus.engine.node.vm.machine import Sockets
+from isthmus.lib import run
+
+PROGRAM = "swtpm"
+START_SECONDS = 10.0
+PROC = Path("/proc")
+
+
+def find_program() -> str:
+    """The path of swtpm; empty if this node has none."""
+    return shutil.which(PROGRAM) or ""
+
+
+def build_argv(program: str, sockets: Sockets, state: Path) -> list[str]:
+    """The command line; the socket is named relative to the machine's directory, as QEMU's are."""
+    return [
+        program,
+        "socket",
+        "--tpm2",
+        "--tpmstate",
+        f"dir={state},mode=0600",
+        "--ctrl",
+        f"type=unixio,path={sockets.tpm.name},mode=0600",
+        "--pid",
+        f"file={sockets.tpm_pidfile}",
+        "--terminate",
+    ]
+
+
+async def start(program: str, sockets: Sockets, state: Path) -> None:
+    """Start it and wait until it listens. Raises ProcessError with its own words."""
+    stop(sockets)
+    state.mkdir(parents=True, exist_ok=True, mode=0o700)
+    sockets.tpm.unlink(missing_ok=True)
+    log = sockets.directory / "swtpm.log"
+    try:
+        child = run.start(build_argv(program, sockets, state), log=log, cwd=sockets.directory)
+    except run.CommandError as error:
+        raise ProcessError(str(error)) from error
+    deadline = asyncio.get_running_loop().time() + START_SECONDS
+    while not sockets.tpm.exists():
+        if child.poll() is not None or asyncio.get_running_loop().time() > deadline:
+            child.kill()
+            tail = log.read_text(errors="replace").strip().splitlines()[-1:]
+            raise ProcessError(f"swtpm does not start: {tail[0] if tail else 'it left no message'}")
+        await asyncio.sleep(0.01)
+    child.returncode = 0  # it outlives us, and ends with QEMU
+
+
+def stop(sockets: Sockets) -> None:
+    """End one that QEMU never came to, if there is one."""
+    with contextlib.suppress(OSError, ValueError):
+        pid = int(sockets.tpm_pidfile.read_text())
+        if os.fsencode(f"file={sockets.tpm_pidfile}") in (PROC / str(pid) / "cmdline").read_bytes().split(b"\0"):
+            os.kill(pid, signal.SIGTERM)
