@@ -114,6 +114,8 @@ class Platform:
     port: int
     node: str
     space: Namespace
+    user: int = 0  # whom `isthmus` runs as, in a user namespace if it is not root
+    said: str = ""  # on standard error, by the last command
     _tls: ssl.SSLContext | None = field(default=None, repr=False)
 
     # --- its processes ---
@@ -126,10 +128,12 @@ class Platform:
         self.isthmus("down", *options)
 
     def isthmus(self, command: str, *options: str, timeout: float = 120) -> str:
-        argv = [str(BIN / "isthmus"), *command.split(), *options]
+        user = ["unshare", "--user", f"--map-user={self.user}"] if self.user else []
+        argv = [*user, str(BIN / "isthmus"), *command.split(), *options]
         environment = os.environ | {"ISTHMUS_HOME": str(self.home.root), "KUBECONFIG": str(self.home.kubeconfig)}
         done = subprocess.run(argv, capture_output=True, text=True, env=environment, timeout=timeout, check=False)
         assert done.returncode == 0, f"{argv}: {done.stdout}{done.stderr}"
+        self.said = done.stderr
         return done.stdout
 
     def ready_node(self) -> bool:

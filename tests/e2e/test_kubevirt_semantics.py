@@ -64,6 +64,41 @@ def read(platform, kind, name):
     return json.loads(platform.kubectl("get", kind, name, "-o", "json"))
 
 
+# What no node has
+
+
+NOWHERE = [  # fields of the domain, of the spec, what the scheduler says
+    ({"devices": {"gpus": [{"name": "g", "deviceName": "example.com/GPU"}]}}, {}, "1 Insufficient example.com/GPU"),
+    (
+        {"devices": {"hostDevices": [{"name": "u", "deviceName": "example.com/usb"}]}},
+        {},
+        "1 Insufficient example.com/usb",
+    ),
+    (
+        {"devices": {"gpus": [{"name": "g", "claimName": "c", "requestName": "r"}]}},
+        {"resourceClaims": [{"name": "c", "resourceClaimTemplateName": "t"}]},
+        "1 cannot allocate all claims",
+    ),
+    ({}, {"architecture": "arm64"}, "1 node(s) didn't match Pod's node affinity/selector"),
+    ({"memory": {"guest": "64Mi", "hugepages": {"pageSize": "2Mi"}}}, {}, "1 Insufficient hugepages-2Mi"),
+    ({"cpu": {"cores": 500}, "resources": {"requests": {"cpu": "500"}}}, {}, "1 Insufficient cpu"),
+]
+
+
+@pytest.mark.parametrize(("domain", "spec", "why"), NOWHERE, ids=[why for *_, why in NOWHERE])
+def test_what_no_node_has_leaves_an_instance_unscheduled_with_the_reason(platform, made, domain, spec, why):
+    body = manifests.vmi("nowhere")
+    body["spec"] = guest() | spec
+    devices = {**body["spec"]["domain"]["devices"], **domain.get("devices", {})}
+    body["spec"]["domain"] |= domain | {"devices": devices}
+    made("vmi", "nowhere")
+    platform.create(body)
+    condition = wait_for(lambda: has(platform, "vmi", "nowhere", "PodScheduled"), 10)
+    assert (condition["status"], condition["reason"]) == ("False", "Unschedulable")
+    assert why in condition["message"]
+    assert platform.get("vmi", "nowhere")["status"]["phase"] == "Scheduling"
+
+
 # Run strategies
 
 

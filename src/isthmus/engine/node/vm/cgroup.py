@@ -78,8 +78,15 @@ def enter(plan: Plan, pid: int, root: Path = ROOT) -> list[str]:
 def remove_node(node: str, root: Path = ROOT) -> None:
     """Remove the groups of a node whose machines have all ended, and ours above them if they hold no other's."""
     for top in (root / "isthmus", *(root / controller / "isthmus" for controller in CONTROLLERS)):
-        groups = sorted((top / node).glob("*/")) if (top / node).is_dir() else []
-        leave(Plan((*groups, top / node, top), (), ()))
+        leave(Plan((*_machines(top / node), top / node, top), (), ()))
+
+
+def _machines(node: Path) -> list[Path]:
+    """The groups below a node's; none where it does not exist or may not be read."""
+    try:
+        return sorted(entry for entry in node.iterdir() if entry.is_dir())
+    except OSError:
+        return []
 
 
 def leave(plan: Plan) -> None:
