@@ -16,6 +16,7 @@ python3-venv             the virtual environment
 qemu-system-x86          VMs
 qemu-utils               VMs: disk images (qemu-img)
 ovmf                     VMs: UEFI firmware
+swtpm                    VMs: TPMs
 iproute2                 VMs: networks
 nftables                 VMs: address translation
 skopeo                   images from registries and archives
