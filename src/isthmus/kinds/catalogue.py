@@ -73,6 +73,7 @@ def kind_from_crd(crd: Object) -> Kind:
         version_columns={version["name"]: _crd_columns(version) for version in served},
         selectable_fields=tuple(f["jsonPath"].removeprefix(".") for f in storage.get("selectableFields") or ()),
         deprecated_versions=tuple(version["name"] for version in served if version.get("deprecated")),
+        deprecation_warnings={v["name"]: v["deprecationWarning"] for v in served if v.get("deprecationWarning")},
         builtin=False,
         crd_schemas={v["name"]: (v.get("schema") or {}).get("openAPIV3Schema") or {} for v in spec["versions"]},
     )

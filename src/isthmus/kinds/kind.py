@@ -70,11 +70,19 @@ class Kind:
     subresources: tuple[Subresource, ...] = ()
     strategy: str = ""  # a named entry of registry.strategy.STRATEGIES, where data is not enough
     deprecated_versions: tuple[str, ...] = ()
+    # version -> what clients are told instead of the usual sentence
+    deprecation_warnings: dict[str, str] = field(default_factory=dict, compare=False)
     builtin: bool = True  # strategic merge patch and protobuf bodies: built-in kinds only
     definition: str = ""  # name of the OpenAPI definition, "{version}" where versions differ; "" for users' CRDs
     stored_as: str = ""  # the `resource` of the kind whose objects these are in other words (events.k8s.io: "events")
     conversion: str = ""  # a named entry of conversion.CONVERSIONS, where versions differ in more than apiVersion
     crd_schemas: dict[str, Any] = field(default_factory=dict, compare=False)  # version -> openAPIV3Schema, for CRDs
+
+    def deprecation(self, version: str) -> str | None:
+        """What clients that use a version are to be warned of."""
+        if version not in self.deprecated_versions:
+            return None
+        return self.deprecation_warnings.get(version) or f"{self.api_version(version)} {self.kind} is deprecated"
 
     @property
     def store_key(self) -> str:

@@ -7,6 +7,7 @@ from isthmus.engine.registry import (
     featuregates,
     importadmission,
     kubevirtadmission,
+    limitranger,
     presets,
     vmdefaults,
 )
@@ -105,6 +106,7 @@ PLUGINS = (
     Plugin("ServiceAddresses", frozenset({"services"}), validate=_service_addresses),
     Plugin("Priority", frozenset({"pods"}), mutate=_pod_priority),
     Plugin("DefaultStorageClass", frozenset({"persistentvolumeclaims"}), mutate=_default_storage_class),
+    *limitranger.PLUGINS,
     *customresourcenames.PLUGINS,
     *presets.PLUGINS,
     *kubevirtadmission.PLUGINS,

@@ -20,7 +20,8 @@ Object = dict[str, Any]
 PRESETS = "virtualmachineinstancepresets.kubevirt.io"
 EXCLUDED = "virtualmachineinstancepresets.admission.kubevirt.io/exclude"
 DEPRECATED = "kubevirt.io/v1 VirtualMachineInstancePresets is now deprecated and will be removed in v2."
-FIELDS = ("resources.requests", "cpu", "firmware", "clock", "features", "devices.watchdog", "ioThreadsPolicy")
+EXCLUSIVE = ("cpu", "firmware", "clock", "features", "devices.watchdog", "ioThreadsPolicy")
+FIELDS = ("resources.requests", "memory", *EXCLUSIVE)  # KubeVirt passes over memory, which its own example gives
 
 
 def find_conflicts(preset: Object, domain: Object) -> list[str]:
@@ -30,7 +31,7 @@ def find_conflicts(preset: Object, domain: Object) -> list[str]:
         for key, value in (at(preset, "resources.requests") or {}).items()
         if (other := (at(domain, "resources.requests") or {}).get(key, value)) != value
     ]
-    for field in FIELDS[1:]:
+    for field in EXCLUSIVE:
         one, two = at(preset, field), at(domain, field)
         if one is not None and two is not None and one != two:
             found.append(f"spec.{field}: {one} != {two}")

@@ -35,19 +35,37 @@ def shape(served: Served, obj: Object, old: Object | None, context: WriteContext
     else:
         part = {name: value for name, value in obj.items() if value is not old.get(name)}
         names = list(part)
+        _default_old(old, names, node)
         unknown = structuralschema.prune_and_default(part, node)
         for name in names:
             if name in part:
                 obj[name] = part[name]
             else:
                 del obj[name]
-    if unknown and context.field_validation == "Strict":
-        listing = ", ".join(f'unknown field "{path}"' for path in unknown)
-        name = obj["metadata"].get("name", "")
+    if (unknown or context.duplicates) and context.field_validation == "Strict":
         message = f'{served.kind.kind} in version "{context.version}" cannot be handled as a {served.kind.kind}: '
-        raise errors.bad_request(f"{message}strict decoding error: {listing}" + (f" (object {name})" if name else ""))
+        raise errors.bad_request(f"{message}strict decoding error: {_strictly(served, unknown, context.duplicates)}")
     if unknown and context.field_validation == "Warn":
         context.warnings.extend(f'unknown field "{path}"' for path in unknown)
+
+
+def _default_old(old: Object, names: list[str], node: Node) -> None:
+    """What was stored before its kind had a default is compared as if it had it: an update by which a client changes
+    nothing changes nothing, and is not refused for a field that may not change (kube-apiserver defaults what it reads).
+    """
+    before = {name: old[name] for name in names if name in old and name != "metadata"}
+    if before:
+        structuralschema.default(before, node)
+
+
+def _strictly(served: Served, unknown: list[str], duplicates: list[str]) -> str:
+    """The fields that strict decoding refuses, as kube-apiserver lists them: what is unknown is not a duplicate too,
+    except in custom resources, where duplicates are found first."""
+    if not served.custom:
+        duplicates = [path for path in duplicates if path not in unknown]
+    twice = [f'duplicate field "{path}"' for path in duplicates]
+    strange = [f'unknown field "{path}"' for path in unknown]
+    return ", ".join([*twice, *strange] if served.custom else [*strange, *twice])
 
 
 def validate(served: Served, obj: Object, old: Object | None, context: WriteContext) -> list[errors.Cause]:

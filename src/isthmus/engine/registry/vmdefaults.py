@@ -11,7 +11,7 @@ from typing import Any
 from isthmus.engine.registry import instancetypes
 from isthmus.engine.registry.admission import Lookup, Plugin
 from isthmus.engine.registry.registry import Served
-from isthmus.engine.registry.strategies.vmidefaults import ARCHITECTURE, MACHINE
+from isthmus.engine.registry.strategies.vmidefaults import ARCHITECTURE, machine
 from isthmus.engine.registry.write import WriteContext
 from isthmus.machinery import errors
 from isthmus.machinery.fieldtree import at
@@ -29,14 +29,14 @@ def _complete(_served: Served, new: Object, old: Object | None, context: WriteCo
     preference = _preference(new, lookup)
     domain = template.get("domain")
     domain = domain if isinstance(domain, dict) else {}
-    machine = domain.get("machine") or {}
-    wanted = at(preference, "machine.preferredMachineType") or MACHINE
+    architecture = template.get("architecture") or at(preference, "preferredArchitecture") or ARCHITECTURE
+    given = domain.get("machine") or {}
+    wanted = at(preference, "machine.preferredMachineType") or machine(architecture)
     changed = {
         **domain,
-        "machine": machine if machine.get("type") else {**machine, "type": wanted},
+        "machine": given if given.get("type") else {**given, "type": wanted},
         "firmware": _identified(domain.get("firmware") or {}, old),
     }
-    architecture = template.get("architecture") or at(preference, "preferredArchitecture") or ARCHITECTURE
     new["spec"] = {
         **new["spec"],
         "template": {

@@ -19,4 +19,7 @@ class WriteContext:
     dry_run: bool = False
     internal: bool = False  # the server writes on the user's behalf, having checked what the user may do
     field_validation: str = "Warn"  # Strict, Warn or Ignore
+    duplicates: list[str] = field(
+        default_factory=list
+    )  # fields that the body has twice, to be refused with the unknown
     warnings: list[str] = field(default_factory=list)

@@ -85,9 +85,8 @@ class App:
             return await subresources.serve_namespace(self._server, request, info, user)
         call = Call(self._server, request, info, user, served)
         response = await _dispatch(call)
-        if info.version in served.kind.deprecated_versions and response is not None:
-            warning = f"{served.kind.api_version(info.version)} {served.kind.kind} is deprecated"
-            response.headers = (*response.headers, warning_header(warning))
+        if served.kind.deprecated_versions and response is not None and (old := served.kind.deprecation(info.version)):
+            response.headers = (*response.headers, warning_header(old))
         return response
 
     def _authenticate(self, request: Request) -> User:

@@ -13,7 +13,17 @@ from isthmus.kinds import kind
 
 Row = dict[str, Any]
 
-_PLAIN = ("short_names", "categories", "status", "scale", "selectable_fields", "strategy", "stored_as", "conversion")
+_PLAIN = (
+    "short_names",
+    "categories",
+    "status",
+    "scale",
+    "selectable_fields",
+    "strategy",
+    "stored_as",
+    "conversion",
+    "deprecation_warnings",
+)
 _WITH_DEFAULT = ("kind", "plural", "singular", "list_kind", "namespaced", "verbs", "columns", "subresources", "builtin")
 _VERSIONS = ("versions", "storage_version", "deprecated_versions", "definition")
 _ROW_KEYS = frozenset(_PLAIN + _WITH_DEFAULT + _VERSIONS)

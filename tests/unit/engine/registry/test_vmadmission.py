@@ -53,6 +53,14 @@ async def test_a_preset_completes_instances_by_their_labels_and_overrides_nothin
     await api("POST", VMIS, a_vmi("x", spec(), labels={"size": "small"}, annotations=excluded), code=422)
 
 
+async def test_a_preset_may_give_memory_alone(api):
+    await api("POST", PRESETS, a_preset("small", memory={"guest": "128Mi"}), code=201)
+    made = await api("POST", VMIS, a_vmi("i", spec(), labels={"size": "small"}), code=201)
+    assert made["spec"]["domain"]["memory"] == {"guest": "128Mi"}
+    own = await api("POST", VMIS, a_vmi("j", spec(memory={"guest": "64Mi"}), labels={"size": "small"}), code=201)
+    assert own["spec"]["domain"]["memory"] == {"guest": "64Mi"}
+
+
 async def test_presets_that_contradict_each_other_refuse_the_instance(api):
     await api("POST", PRESETS, a_preset("one", cpu={"cores": 1}), code=201)
     await api("POST", PRESETS, a_preset("two", cpu={"cores": 2}), code=201)
@@ -73,6 +81,24 @@ async def test_what_kubevirt_keeps_behind_a_closed_gate_is_refused_in_its_words(
     for path, made in ((VMIS, a_vmi(body=body)), (VMS, a_vm(body=body))):
         refused = await api("POST", path, made, code=422)
         assert message in refused["message"]
+
+
+OF_INSTANCES = [  # fields of the domain, of the spec, what is said
+    ({}, {"architecture": "vax"}, "unsupported architecture: vax"),
+    ({"devices": {"video": {"type": "qxl"}}}, {}, "video model 'qxl' is not supported on amd64 architecture"),
+    ({"devices": {"watchdog": {"name": "w", "diag288": {}}}}, {}, "amd64 only supports I6300ESB watchdog device"),
+    (
+        {"features": {"hyperv": {"synic": {}, "vpindex": {"enabled": False}}}},
+        {},
+        "'spec.domain.features.hyperv.synic' requires 'spec.domain.features.hyperv.vpindex', which was disabled.",
+    ),
+]
+
+
+@pytest.mark.parametrize(("domain", "fields", "message"), OF_INSTANCES)
+async def test_an_instance_is_refused_for_what_its_architecture_has_not(api, domain, fields, message):
+    refused = await api("POST", VMIS, a_vmi(body=spec(memory={"guest": "64Mi"}, **domain) | fields), code=422)
+    assert message in refused["message"]
 
 
 async def test_the_administrator_opens_and_closes_gates(api):

@@ -38,6 +38,11 @@ def test_a_plain_instance_says_what_it_will_be(path, value):
     assert at(completed(), path) == value
 
 
+@pytest.mark.parametrize(("architecture", "machine"), [("arm64", "virt"), ("s390x", "s390-ccw-virtio")])
+def test_another_architecture_has_another_machine(architecture, machine):
+    assert completed(architecture=architecture)["domain"]["machine"] == {"type": machine}
+
+
 def test_what_is_given_stays():
     spec = completed(
         architecture="arm64",

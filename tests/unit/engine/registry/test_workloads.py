@@ -1,6 +1,9 @@
 """What kube-apiserver fills into Pods and workloads, and what it refuses."""
 
+import orjson
 import pytest
+
+from isthmus.engine.store.row import Change, Row
 
 APPS, CORE = "/apis/apps/v1/namespaces/default", "/api/v1/namespaces/default"
 POD = {
@@ -183,3 +186,21 @@ async def test_defaults_of_shared_types_stay_out_of_virtual_machines(api) -> Non
     vm = {"metadata": {"name": "v"}, "spec": {"runStrategy": "Halted", "template": template}}
     made = await api("POST", "/apis/kubevirt.io/v1/namespaces/default/virtualmachines", vm, code=201)
     assert made["spec"]["template"]["spec"]["readinessProbe"] == probe
+
+
+async def test_a_pod_from_before_there_were_defaults_can_still_be_written(api) -> None:
+    """What an older version stored lacks them: a client's read-modify-write must not look like a forbidden change."""
+    made = await api("POST", f"{CORE}/pods", {"metadata": {"name": "p"}, "spec": ONCE}, code=201)
+    for field in ("securityContext", "schedulerName", "terminationGracePeriodSeconds", "dnsPolicy"):
+        del made["spec"][field]
+    del made["spec"]["containers"][0]["terminationMessagePath"]
+    store = api.server.store
+    made["metadata"]["resourceVersion"] = str(store.next_revision())
+    await store.append(Row(("pods", "default", "p"), store.next_revision(), orjson.dumps(made), Change.MODIFIED))
+    read = await api("GET", f"{CORE}/pods/p", code=200)
+    assert "securityContext" not in read["spec"]
+    assert (await api("PUT", f"{CORE}/pods/p", read, code=200))["metadata"]["generation"] == 1
+    read["metadata"]["labels"] = {"a": "b"}
+    written = await api("PUT", f"{CORE}/pods/p", read, code=200)
+    assert written["metadata"]["labels"] == {"a": "b"} and written["metadata"]["generation"] == 1
+    assert written["spec"]["securityContext"] == {}

@@ -91,3 +91,20 @@ async def test_each_version_of_a_crd_has_columns_of_its_own(api) -> None:
             shown = await api("GET", path, code=200, accept="application/json;as=Table;g=meta.k8s.io;v=v1")
             assert [c["name"] for c in shown["columnDefinitions"]] == ["Name", name]
             assert shown["rows"][0]["cells"] == ["w", cell]
+
+
+async def test_a_deprecated_version_warns_in_its_own_words(api) -> None:
+    old = crds.version("v1beta1", storage=False, deprecated=True, deprecationWarning="widgets are v1 now")
+    oldest = crds.version("v1alpha1", storage=False, deprecated=True)
+    await api("POST", crds.CRDS, crds.crd(crds.version(), old, oldest), code=201)
+    warnings = {}
+    for name in ("v1", "v1beta1", "v1alpha1"):
+        await api("GET", crds.WIDGETS.replace("/v1/", f"/{name}/"), code=200)
+        warnings[name] = api.headers.get("warning", "")
+    assert warnings == {
+        "v1": "",
+        "v1beta1": '299 - "widgets are v1 now"',
+        "v1alpha1": '299 - "example.org/v1alpha1 Widget is deprecated"',
+    }
+    await api("GET", "/api/v1/namespaces/default/endpoints", code=200)
+    assert "use discovery.k8s.io/v1 EndpointSlice" in api.headers["warning"]

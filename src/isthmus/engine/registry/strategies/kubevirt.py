@@ -7,7 +7,7 @@ What needs other objects (instance types, the VMI of a migration) is an admissio
 import uuid
 from typing import Any
 
-from isthmus.engine.registry.strategies import datavolumetemplates, vmidefaults, vmispec
+from isthmus.engine.registry.strategies import datavolumetemplates, vmiarchitecture, vmidefaults, vmispec
 from isthmus.engine.registry.strategy import Strategy, register
 from isthmus.engine.registry.write import WriteContext
 from isthmus.machinery.errors import Cause
@@ -76,6 +76,7 @@ def _created_labels(metadata: Object, path: str, context: WriteContext) -> list[
 def _validate_vmi(new: Object, old: Object | None, context: WriteContext) -> list[Cause]:
     if old is None:
         causes = vmispec.validate(new["spec"], "spec") + vmispec.memory_is_requested(new["spec"], "spec")
+        causes += vmiarchitecture.validate(new["spec"], "spec")
         return causes + _created_labels(new["metadata"], "metadata", context)
     if _is_own(context):
         return []

@@ -11,7 +11,8 @@ from isthmus.machinery import quantity
 from isthmus.machinery.fieldtree import at, put
 
 Object = dict[str, Any]
-ARCHITECTURE, MACHINE, BUS = "amd64", "q35", "sata"
+ARCHITECTURE, BUS = "amd64", "sata"
+MACHINES = {"amd64": "q35", "arm64": "virt", "s390x": "s390-ccw-virtio"}
 TARGETS = ("disk", "cdrom", "lun")
 PROBE = {"timeoutSeconds": 1, "periodSeconds": 10, "successThreshold": 1, "failureThreshold": 3}
 PIECES = ("sockets", "cores", "threads")
@@ -25,7 +26,7 @@ def apply(spec: Object) -> None:
     spec.setdefault("architecture", ARCHITECTURE)
     spec.setdefault("evictionStrategy", "None")
     spec.setdefault("terminationGracePeriodSeconds", 30)
-    put(domain, "machine.type", at(domain, "machine.type") or MACHINE)
+    put(domain, "machine.type", at(domain, "machine.type") or machine(spec["architecture"]))
     _requests(domain)
     _memory(domain)
     _topology(domain)
@@ -37,6 +38,11 @@ def apply(spec: Object) -> None:
     for probe in (spec.get("readinessProbe"), spec.get("livenessProbe")):
         if probe:
             probe |= {field: value for field, value in PROBE.items() if not probe.get(field)}
+
+
+def machine(architecture: str) -> str:
+    """The machine type of who names none."""
+    return MACHINES.get(architecture, MACHINES[ARCHITECTURE])
 
 
 def _requests(domain: Object) -> None:

@@ -20,7 +20,7 @@ def media_type(call: Call) -> str:
 
 def read_object(call: Call, context: WriteContext) -> Object:
     """The object in the body, its kind, name and namespace checked against the path. Raises StatusError 400, 415."""
-    obj = read_any(call, context)
+    obj, context.duplicates = _decode(call, context)
     check_kind(call, obj)
     metadata = obj.get("metadata")
     if metadata is None:
@@ -33,17 +33,26 @@ def read_object(call: Call, context: WriteContext) -> Object:
 
 def read_any(call: Call, context: WriteContext) -> Object:
     """The object in the body, whatever it is."""
+    obj, duplicates = _decode(call, context)
+    report_duplicates(duplicates, context)
+    return obj
+
+
+def _decode(call: Call, context: WriteContext) -> tuple[Object, list[str]]:
+    """The object in the body, and what it has twice if that is to be refused (else it was warned about)."""
     media, body = media_type(call), call.request.body
     if media == "application/vnd.kubernetes.protobuf":
         try:
-            return protobuf.decode(body, catalogue.protobuf_tables())
+            return protobuf.decode(body, catalogue.protobuf_tables()), []
         except protobuf.ProtobufError as error:
             raise errors.bad_request(f"the protobuf body cannot be decoded: {error}") from error
     obj, duplicates = decode.decode(body, media, find_duplicates=context.field_validation != "Ignore")
-    report_duplicates(duplicates, context)
     if not isinstance(obj, dict):
         raise errors.bad_request("the body must be an object")
-    return obj
+    if context.field_validation != "Strict":
+        report_duplicates(duplicates, context)
+        duplicates = []
+    return obj, duplicates
 
 
 def report_duplicates(duplicates: list[str], context: WriteContext) -> None:

@@ -21,6 +21,16 @@ from isthmus.engine.server.subresources import (
 from isthmus.engine.server.subresources.handler import Handler, Table
 from isthmus.machinery import errors
 
+NOT_HERE = "the nodes of this platform do not do that"
+_NO_SHELL = "this pod is a virtual machine or a worker, there is no container to enter: see `virtctl console` and `ssh`"
+_NO_PORT = "ports of a virtual machine are forwarded by `virtctl port-forward`"
+# What discovery lists, as clients expect it, and no node here can do: (resource, subresource) -> what to do instead.
+UNSERVED = {
+    ("pods", "exec"): _NO_SHELL,
+    ("pods", "attach"): _NO_SHELL,
+    ("pods", "ephemeralcontainers"): _NO_SHELL,
+    ("pods", "portforward"): _NO_PORT,
+}
 EXPAND = "expand-vm-spec"
 STATUS: dict[str, Handler] = {"get": get.get, "update": update.update, "patch": patch.patch}
 TABLE: Table = {
@@ -43,6 +53,8 @@ async def serve(call: Call) -> Response | None:
     else:
         verbs = TABLE.get((resource, subresource)) or TABLE.get((resource, subresource.partition("/")[0] + "/*"))
     if verbs is None:
+        if any(s.name == subresource for s in call.served.kind.subresources):
+            raise errors.method_not_allowed(UNSERVED.get((resource, subresource), NOT_HERE))
         raise errors.path_not_found()
     handler = verbs.get(call.info.verb) or verbs.get("*")
     if handler is None:
