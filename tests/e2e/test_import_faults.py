@@ -16,7 +16,7 @@ from tests.e2e.platform import ApiError, Platform, wait_for
 from tests.guests import tiny
 from tests.vmware import make_ova, ovf
 
-pytestmark = [pytest.mark.e2e, pytest.mark.long, pytest.mark.timeout(900)]
+pytestmark = [pytest.mark.e2e, pytest.mark.timeout(900)]
 FAULTS = [
     ("Transferring", "worker"),
     ("Transferring", "agent"),
@@ -68,6 +68,7 @@ def kill(platform: Platform, what: str) -> None:
             os.kill(pid, signal.SIGKILL)
 
 
+@pytest.mark.long
 @pytest.mark.parametrize(("phase", "victim"), FAULTS, ids=[f"{phase}-{victim}" for phase, victim in FAULTS])
 def test_an_import_survives_or_ends_clearly(imports, unknown, phase, victim):
     platform, name = imports.platform, f"{phase}-{victim}".lower()
@@ -126,6 +127,34 @@ def test_a_transfer_goes_on_in_the_middle_of_the_disk(imports, tmp_path, victim)
     assert any(start > disk["resumedAt"] - (2 << 20) for start in starts), asked
 
 
+@pytest.mark.long
+def test_a_transfer_that_is_killed_again_and_again_arrives_all_the_same(imports, tmp_path):
+    """More often than a worker that gets nowhere would be started anew."""
+    platform, raw = imports.platform, tmp_path / "random.raw"
+    raw.write_bytes(os.urandom(48 << 20))
+    make_ova.make_ova(tmp_path / "random.ova", ovf.Machine("random", ()), [raw])
+    with served(tmp_path, delay=0.012, ranges=[]) as url:  # 48 MiB in 37 s
+        imports.create("often", source={"url": f"{url}/random.ova"}, targetName="often", converter="None", prove=False)
+        imports.vms.append("often")
+        before = 0.0
+        for _ in range(5):
+            before = wait_for(lambda last=before: _noted_since(platform, last), 60)
+            kill(platform, "worker")
+        status = imports.wait("often", "Succeeded", "Failed", seconds=120)
+    assert status["phase"] == "Succeeded", status["message"]
+    assert status["transfer"]["disks"][0]["verified"]
+    assert filecmp.cmp(raw, imports.disk(status["disks"][0]["claimName"]), shallow=False)
+
+
+def _noted_since(platform: Platform, last: float) -> float:
+    """When the note beside the disk was written, if that is news, and told by the worker that goes on from it."""
+    for place in platform.home.node(platform.node).glob("volumes/*/.isthmus-transfer"):
+        if (written := place.stat().st_mtime) > last:
+            return written
+    return 0.0
+
+
+@pytest.mark.long
 @pytest.mark.parametrize("phase", ["Transferring", "Converting", "Proving"])
 def test_an_import_that_is_deleted_leaves_nothing(imports, unknown, phase):
     name = f"gone-{phase}".lower()

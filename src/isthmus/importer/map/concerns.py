@@ -33,11 +33,14 @@ class Concern:
 Rule = Callable[[Machine], Iterator[Concern]]
 
 
-def find_concerns(machine: Machine, unplugged: Iterable[str] = ()) -> list[Concern]:
-    """All concerns, the gravest first. `unplugged` are networks of the machine that nobody has mapped to one here."""
+def find_concerns(machine: Machine, unplugged: Iterable[str] = (), on_pod: Iterable[str] = ()) -> list[Concern]:
+    """All concerns, the gravest first.
+
+    `unplugged` are networks of the machine that nobody has mapped to one here, `on_pod` those that become the pod's.
+    """
     order = list(Category)
     found = [concern for rule in _RULES for concern in rule(machine)]
-    found += _unplugged(machine, frozenset(unplugged))
+    found += [*_unplugged(machine, frozenset(unplugged)), *_second_cards(machine, frozenset(on_pod))]
     return sorted(found, key=lambda concern: order.index(concern.category))
 
 
@@ -49,6 +52,15 @@ def _unplugged(machine: Machine, networks: frozenset[str]) -> Iterator[Concern]:
                 f'{nic.label or "A card"} on "{nic.network}" is left out, as no network here was named for it '
                 f'(--network "{nic.network}=...").',
             )  # fmt: skip
+
+
+def _second_cards(machine: Machine, on_pod: frozenset[str]) -> Iterator[Concern]:
+    for nic in [nic for nic in machine.nics if nic.network in on_pod][1:]:
+        yield Concern(
+            "isthmus.network.second_card", Category.WARNING, "Second card on the pod network",
+            f'{nic.label or "A card"} is on "{nic.network}" like another one, and a VM has only one card on the pod '
+            "network: it is left out. A NetworkAttachmentDefinition takes them all.",
+        )  # fmt: skip
 
 
 def _names(machine: Machine) -> Iterator[Concern]:

@@ -59,8 +59,8 @@ def virtual_machine(
 
     `claims` maps disk ids to PersistentVolumeClaims; disks without one are left out. `networks` maps the source's
     network names to `pod`, to a NetworkAttachmentDefinition as `name` or `namespace/name`, or to "": the card is left
-    out. Raises MappingError for a network that is not mapped, and for two cards on the pod network, which KubeVirt does
-    not allow.
+    out. Of several cards on one network that becomes the pod's, the first is taken: KubeVirt allows no second one.
+    Raises MappingError for a network that is not mapped, and if two networks become the pod's.
     """
     options = options or Options()
     guest = find_guest(machine, options.guest)
@@ -97,12 +97,7 @@ def _template(
     metadata: Object = {"labels": {"kubevirt.io/domain": name, **options.labels}}
     annotations = {"vm.kubevirt.io/os": guest.os} if guest.os else {}
     attached = [(f"disk-{n}", claims[disk.id]) for n, disk in enumerate(machine.disks, 1) if disk.id in claims]
-    cards = [(f"nic-{n}", nic, _target(nic, networks)) for n, nic in enumerate(machine.nics, 1)]
-    cards = [card for card in cards if card[2] != NOT_CONNECTED]
-    if [target for _, _, target in cards].count(POD_NETWORK) > 1:
-        raise MappingError(
-            f'machine "{machine.name}" has more than one card on the pod network: map all but one elsewhere'
-        )
+    cards = _cards(machine, networks)
     if slots := {label: nic.slot for label, nic, _ in cards if nic.slot is not None}:
         annotations[ACPI_SLOTS] = json.dumps(slots)
     if annotations:
@@ -123,6 +118,25 @@ def _template(
         spec["networks"] = [_network(label, target) for label, _, target in cards]
     spec["volumes"] = [{"name": volume, "persistentVolumeClaim": {"claimName": claim}} for volume, claim in attached]
     return {"metadata": metadata, "spec": spec}
+
+
+def _cards(machine: Machine, networks: Mapping[str, str]) -> list[tuple[str, Nic, str]]:
+    """(name of the interface, card, target) of each card that is attached."""
+    found: list[tuple[str, Nic, str]] = []
+    on_pod: str | None = None
+    for number, nic in enumerate(machine.nics, 1):
+        target = _target(nic, networks)
+        if target == POD_NETWORK and on_pod is not None:
+            if nic.network != on_pod:
+                raise MappingError(
+                    f'machine "{machine.name}" has more than one card on the pod network: map all but one elsewhere'
+                )
+            continue
+        if target == POD_NETWORK:
+            on_pod = nic.network
+        if target != NOT_CONNECTED:
+            found.append((f"nic-{number}", nic, target))
+    return found
 
 
 def _domain(machine: Machine, guest: Guest, devices: Object, options: Options) -> Object:

@@ -8,6 +8,7 @@ from typing import Any
 
 from isthmus.client import resources
 from isthmus.importer.map import claims, concerns, names
+from isthmus.importer.map import virtual_machine as mapping
 from isthmus.importer.phases import creating, source, worker
 from isthmus.importer.phases.phase import Import, ImportFailedError, Next
 from isthmus.importer.sources.machine import Machine
@@ -43,7 +44,9 @@ def find_facts(work: Import, answer: Object) -> Object:
             raise ImportFailedError(f"the source does not say how large {disk.label or disk.id} is")
     vm_name = names.to_label(work.spec.get("targetName") or machine.name or work.name)
     claimed = claims.claim_names(machine, vm_name)
-    found = concerns.find_concerns(machine, creating.unplugged(work, machine))
+    targets = creating.network_targets(work, machine)
+    on_pod = [name for name, target in targets.items() if target == mapping.POD_NETWORK]
+    found = concerns.find_concerns(machine, creating.unplugged(work, machine), on_pod)
     return {
         "source": _shown(machine, answer) | {"machine": plain, "concerns": [asdict(concern) for concern in found]},
         "virtualMachineName": vm_name,

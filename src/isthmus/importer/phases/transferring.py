@@ -42,8 +42,15 @@ async def _show(work: Import, report: Object) -> None:
     """Write how far the worker is, if that is news."""
     shown, before = progress(report), work.status.get("progress") or {}
     moved = any(shown.get(key) != before.get(key) for key in ("bytes", "percent"))
-    if moved or (work.status.get("transfer") or {}).get("phase") != report.get("phase"):
-        await work.patch_status({"transfer": report, "progress": shown | {"lastProgressTime": clock.timestamp()}})
+    last = work.status.get("transfer") or {}
+    if moved or last.get("phase") != report.get("phase"):
+        change: Object = {"transfer": report, "progress": shown | {"lastProgressTime": clock.timestamp()}}
+        await work.patch_status(change | ({"restarts": 0} if resumed_at(report) > resumed_at(last) else {}))
+
+
+def resumed_at(report: Object) -> int:
+    """Where in the source this worker took the transfer up: one that is killed often gets on all the same."""
+    return sum(int(disk.get("resumedAt") or 0) for disk in report.get("disks") or [])
 
 
 async def _check_stall(work: Import, pod: Object) -> None:

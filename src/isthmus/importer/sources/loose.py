@@ -28,14 +28,13 @@ def open_disk(name: str, find: package.Find, file_name: str) -> SeekablePackage:
         file = find(file_name)
         if file is None:
             raise SourceError("there is no such file", source=name, member=file_name)
-        limits = Limits()
-        head = streams.read_exactly(file.whole(), limits.descriptor)
-        capacity = _capacity(head, limits)
+        capacity = find_capacity(streams.read_exactly(file.whole(), Limits().descriptor))
     return SeekablePackage(name, find, _envelope(file_name, capacity), Ledger(name))
 
 
-def _capacity(head: bytes, limits: Limits) -> int:
-    """Bytes of the disk that begins with `head`. Raises MalformedError."""
+def find_capacity(head: bytes) -> int:
+    """Bytes of the VMDK that begins with `head`, which holds at least its descriptor. Raises MalformedError."""
+    limits = Limits()
     if descriptor.looks_like(head):
         return descriptor.parse(head, limits).capacity
     return header.parse(head[:SECTOR], limits).capacity

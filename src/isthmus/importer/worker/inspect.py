@@ -2,11 +2,14 @@
 
 import dataclasses
 from collections.abc import Mapping
+from dataclasses import replace
 from enum import Enum
 from typing import Any
 
 from isthmus.codec.vmdk.header import Limits
-from isthmus.importer.sources.errors import SourceError
+from isthmus.importer.sources import loose
+from isthmus.importer.sources.errors import SourceError, blamed_on
+from isthmus.importer.sources.machine import Disk, Machine
 from isthmus.importer.sources.package import Package
 
 
@@ -15,7 +18,8 @@ def describe(package: Package) -> dict[str, Any]:
 
     Raises SourceError for a disk that no volume can hold.
     """
-    for machine in package.envelope.machines:
+    machines = [_measured(package, machine) for machine in package.envelope.machines]
+    for machine in machines:
         for disk in machine.disks:
             if (disk.capacity or 0) > (largest := Limits().capacity):
                 reason = f"disk {disk.id!r} has {disk.capacity} bytes, more than the {largest} that a disk may have"
@@ -25,8 +29,23 @@ def describe(package: Package) -> dict[str, Any]:
         "signed": package.signed,
         "manifest": package.ledger.expected is not None,
         "networks": list(package.envelope.networks),
-        "machines": [as_plain(machine) for machine in package.envelope.machines],
+        "machines": [as_plain(machine) for machine in machines],
     }
+
+
+def _measured(package: Package, machine: Machine) -> Machine:
+    """With the capacity of disks of which the descriptor does not tell it, by the disks themselves."""
+    return replace(machine, disks=tuple(_with_capacity(package, disk) for disk in machine.disks))
+
+
+def _with_capacity(package: Package, disk: Disk) -> Disk:
+    if disk.capacity or disk.file is None or disk.parent:
+        return disk
+    for _, content in package.walk([disk.file]):
+        if content.random is not None:
+            with blamed_on(package.name, content.name):
+                return replace(disk, capacity=loose.find_capacity(content.random.read_at(0, Limits().descriptor)))
+    return disk
 
 
 def as_plain(value: Any) -> Any:

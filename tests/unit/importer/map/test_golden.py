@@ -29,7 +29,10 @@ def mapped(name: str) -> str:
         options = virtual_machine.Options(preferences=PREFERENCES)
         documents.append(virtual_machine.virtual_machine(machine, target, "shop", claimed, targets, options))
         documents.append(
-            [f"{c.category.value} {c.id}: {c.assessment}" for c in concerns.find_concerns(machine, networks[2:])],
+            [
+                f"{c.category.value} {c.id}: {c.assessment}"
+                for c in concerns.find_concerns(machine, on_pod=networks[:1])
+            ],
         )
     return yaml.safe_dump_all(documents, sort_keys=False, width=110)
 

@@ -1,9 +1,10 @@
 """Packages of other makers: their disks arrive whole, their machines are what they were."""
 
+import re
 from pathlib import Path
 
 import pytest
-from tests.vmware import disks, makers
+from tests.vmware import disks, make_ova, makers, ovf
 
 from isthmus.importer.map import claims, virtual_machine
 from isthmus.importer.sources import opening
@@ -66,3 +67,10 @@ def test_disks_of_every_controller_and_all_cards_become_virtio_the_disk_to_boot_
     devices = mapped(machine)["spec"]["template"]["spec"]["domain"]["devices"]
     assert [(d["bootOrder"], d["disk"]["bus"]) for d in devices["disks"]] == [(n, "virtio") for n in (1, 2, 3, 4)]
     assert [i["macAddress"][-1] for i in devices["interfaces"]] == ["1", "2", "3"]
+
+
+def test_a_capacity_that_the_descriptor_does_not_tell_is_found_in_the_disk(tmp_path: Path, raws):
+    text = make_ova.make_folder(tmp_path, ovf.Machine("m", ()), raws[:1], digest="")
+    text.write_text(re.sub(r' ovf:capacity="\d+"', "", text.read_text()))
+    machine = inspect.describe(opening.open_package(str(text)))["machines"][0]
+    assert machine["disks"][0]["capacity"] == SIZE
