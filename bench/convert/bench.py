@@ -48,7 +48,7 @@ async def run_ours(base: Path, out: Path, row: Row) -> None:
 
 async def run_virt_v2v(base: Path, out: Path, row: Row) -> None:
     await machine.overlay(base, out)
-    result = await virtv2v.convert(out, out.with_suffix(".log"), image_format="qcow2")
+    result = await virtv2v.convert([out], out.with_suffix(".log"), image_format="qcow2")
     if not result.converted:
         sys.exit(f"virt-v2v did not convert: {result.output.error}")
     row.seconds.append(round(result.seconds, 2))

@@ -71,7 +71,7 @@ class Cluster:
         body = {
             "apiVersion": "v1",
             "kind": "Node",
-            "metadata": {"name": name, "labels": {"kubernetes.io/hostname": name}},
+            "metadata": {"name": name, "labels": {"kubernetes.io/hostname": name, "kubernetes.io/arch": "amd64"}},
         }
         await self.client.create(r.NODES, body)
         amounts = {"cpu": "4", "memory": memory, "pods": "110"}

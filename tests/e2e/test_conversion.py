@@ -96,7 +96,7 @@ def empty_disk(tmp_path) -> Path:
 
 @pytest.mark.long
 async def test_virt_v2v_says_why_it_did_not_convert(empty_disk, tmp_path):
-    result = await virtv2v.convert(empty_disk, tmp_path / "log")
+    result = await virtv2v.convert([empty_disk], tmp_path / "log")
     assert not result.converted
     assert "no root device found" in result.output.error
     assert result.output.phases
@@ -106,7 +106,7 @@ async def test_virt_v2v_says_why_it_did_not_convert(empty_disk, tmp_path):
 async def test_virt_v2v_is_gone_with_all_that_it_started_when_its_conversion_is_cancelled(empty_disk, tmp_path):
     begun = asyncio.Event()
     task = asyncio.create_task(
-        virtv2v.convert(empty_disk, tmp_path / "log", on_phase=lambda phase: "Opening" in phase.text and begun.set())
+        virtv2v.convert([empty_disk], tmp_path / "log", on_phase=lambda phase: "Opening" in phase.text and begun.set())
     )
     await asyncio.wait_for(begun.wait(), 60)
     task.cancel()
@@ -119,7 +119,7 @@ async def test_virt_v2v_is_gone_with_all_that_it_started_when_its_conversion_is_
 @pytest.mark.long
 async def test_virt_v2v_past_its_deadline_is_ended(empty_disk, tmp_path):
     with pytest.raises(run.CommandError, match="did not end within 2 s"):
-        await virtv2v.convert(empty_disk, tmp_path / "log", deadline=2)
+        await virtv2v.convert([empty_disk], tmp_path / "log", deadline=2)
     await asyncio.sleep(1)
     assert not [args for args in await _processes() if str(empty_disk) in args]
 

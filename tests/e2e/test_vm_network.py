@@ -10,7 +10,7 @@ import time
 
 import pytest
 from tests.e2e import manifests
-from tests.e2e.platform import ApiError, sh, wait_for
+from tests.e2e.platform import ApiError, wait_for
 
 pytestmark = pytest.mark.e2e
 LAN = {"cniVersion": "1.0.0", "type": "bridge", "bridge": "iste2elan", "isGateway": True,
@@ -37,7 +37,7 @@ def pair(running_platform):
         for name in ("left", "right"):
             platform.wait_gone("vmi", name)
         platform.kubectl("delete", "network-attachment-definition", "lan")
-        sh("ip", "-n", platform.space.name, "link", "del", "iste2elan")  # as with CNI's bridge plugin, it stays
+        wait_for(lambda: "iste2elan" not in platform.space.links(), 10)  # it goes with its last VM
 
 
 def addresses(platform, name):

@@ -7,7 +7,7 @@ reaches the guest without a restart; the outcome becomes the condition AccessCre
 
 import asyncio
 import hashlib
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass, field
 from typing import Any
 
@@ -21,6 +21,7 @@ from isthmus.machinery.fieldtree import at
 
 Object = dict[str, Any]
 LOOK_SECONDS = 15.0
+PASSWD_FIELDS = 7
 METHOD = "propagationMethod.qemuGuestAgent"
 
 
@@ -73,9 +74,29 @@ def build_wanted(vmi: Object, secrets: Mapping[str, Mapping[str, bytes]]) -> Wan
 async def bring(agent: GuestAgent, wanted: Wanted) -> None:
     """Give the guest its credentials. Raises GuestAgentError."""
     for user, lines in wanted.keys.items():
-        await agent.set_authorized_keys(user, lines)
+        try:
+            await agent.set_authorized_keys(user, lines)
+        except GuestAgentError as error:
+            await _write_authorized_keys(agent, user, lines, error)
     for user, password in wanted.passwords.items():
         await agent.set_password(user, password)
+
+
+async def _write_authorized_keys(agent: GuestAgent, user: str, lines: Sequence[str], refused: GuestAgentError) -> None:
+    """What an agent older than 5.2 lacks a command for, done with files. Raises GuestAgentError with both reasons."""
+    try:
+        fields = (await agent.output("getent", ["passwd", user])).strip().split(":")
+        if len(fields) < PASSWD_FIELDS:
+            raise GuestAgentError(f"the guest does not say where {user} is at home")
+        owner, directory = f"{fields[2]}:{fields[3]}", f"{fields[5]}/.ssh"
+        path = f"{directory}/authorized_keys"
+        await agent.output("mkdir", ["-p", directory])
+        await agent.write_file(path, "".join(f"{line}\n" for line in lines).encode())
+        await agent.output("chown", [owner, directory, path])
+        await agent.output("chmod", ["700", directory])
+        await agent.output("chmod", ["600", path])
+    except GuestAgentError as error:
+        raise GuestAgentError(f"{refused}; {error}") from error
 
 
 class Credentials:

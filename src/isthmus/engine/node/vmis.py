@@ -322,6 +322,9 @@ class VmiReconciler:
         for uid in self._machines.uids():
             if uid not in known:
                 await self._remove(uid)
+        for key in self._machines.keepers():
+            if self._cached.get(resources.VMS, *key) is None and self._cached.get(resources.VMIS, *key) is None:
+                await self._machines.forget(key)  # deleted while no agent ran: a VM of its name is another
 
     async def _remove(self, uid: str) -> None:
         """A machine without its VMI: ended at once, its directory and networks removed."""

@@ -47,6 +47,12 @@ def unknown_status(node: Object, now: str) -> Object | None:
     return {"conditions": found}
 
 
+def _node_of(lease: Object) -> list[Key]:
+    """The node that a Lease tells of: seen later than the node itself, it must be judged by it all the same."""
+    metadata = lease["metadata"]
+    return [("", metadata["name"])] if metadata["namespace"] == NAMESPACE else []
+
+
 class NodeLifecycleController:
     """Reconciles one Node at a time, again and again while it lives."""
 
@@ -59,6 +65,7 @@ class NodeLifecycleController:
         """The loop around `reconcile`."""
         controller = Controller("node-lifecycle-controller", self.reconcile)
         controller.watch(self.nodes)
+        controller.watch(self.leases, _node_of)
         return controller
 
     async def reconcile(self, key: Key) -> float | None:

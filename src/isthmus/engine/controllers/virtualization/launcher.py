@@ -76,8 +76,10 @@ def build_pod(vmi: Object, *, console_log_default: bool = True) -> Object:
         "containers": _containers(spec, f"{metadata['namespace']}_{metadata['name']}", console_log_default),
         "volumes": _volumes(spec),
     }
+    if selector := _node_selector(spec):
+        pod_spec["nodeSelector"] = selector
     for key in (
-        "subdomain", "nodeSelector", "affinity", "tolerations", "topologySpreadConstraints", "schedulerName",
+        "subdomain", "affinity", "tolerations", "topologySpreadConstraints", "schedulerName",
         "priorityClassName", "dnsPolicy", "dnsConfig", "resourceClaims",
     ):  # fmt: skip
         if spec.get(key):
@@ -94,6 +96,21 @@ def build_pod(vmi: Object, *, console_log_default: bool = True) -> Object:
         },
         "spec": pod_spec,
     }
+
+
+_SECURITY = {"sev": "kubevirt.io/sev", "snp": "kubevirt.io/sev-snp", "tdx": "kubevirt.io/tdx"}
+
+
+def _node_selector(spec: Object) -> dict[str, str]:
+    """The VMI's own; and a node must be of its architecture, and able to hide its memory from the host if it asks."""
+    chosen = dict(spec.get("nodeSelector") or {})
+    if architecture := spec.get("architecture"):
+        chosen["kubernetes.io/arch"] = architecture
+    security = at(spec, "domain.launchSecurity") or {}
+    chosen |= {label: "true" for kind, label in _SECURITY.items() if security.get(kind) is not None}
+    if at(security, "sev.policy.encryptedState"):
+        chosen["kubevirt.io/sev-es"] = "true"
+    return chosen
 
 
 def labels(vmi: Object) -> dict[str, str]:

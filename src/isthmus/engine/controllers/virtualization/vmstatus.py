@@ -143,12 +143,23 @@ def mirrored(view: View, now: str) -> list[Object]:
             out = [*(c for c in out if c["type"] != condition["type"]), condition]
     if conditions.find(theirs, "Ready") is None:
         reason, message = (
-            ("VMINotExists", "VMI does not exist")
+            ("VMINotExists", _why_absent(view, conditions.find(known, "Ready") or {}))
             if view.vmi is None
             else ("VMIConditionMissing", "VMI is missing the Ready condition")
         )
         out = conditions.put(out, conditions.build("Ready", False, reason, message), now)
     return out
+
+
+def _why_absent(view: View, told: Object) -> str:
+    """That there is no instance; during a back-off also why the last one did not run, which only it could say."""
+    plain = "VMI does not exist"
+    if not view.decision.failure:
+        return plain
+    message = str(told.get("message", ""))
+    if told.get("reason") == "VMINotExists" or not message:
+        return message or plain
+    return f"{plain}; the last one ended before it ran: {message}"
 
 
 def _followed(view: View) -> str | None:

@@ -137,14 +137,33 @@ class GuestAgent:
 
     async def execute(self, path: str, arguments: Sequence[str], timeout: float) -> int:
         """Run a command in the guest and give its exit code. One that does not end in time goes on there."""
-        started = await self.call("guest-exec", timeout=timeout, path=path, arg=list(arguments))
-        pid = int(_number(_mapping(started).get("pid")))
+        return (await self._execute(path, arguments, timeout, capture=False))[0]
+
+    async def output(self, path: str, arguments: Sequence[str], timeout: float = TIMEOUT) -> str:
+        """What a command in the guest writes. Raises GuestAgentError if it fails."""
+        code, text = await self._execute(path, arguments, timeout, capture=True)
+        if code:
+            raise GuestAgentError(f"{path} exited with {code}")
+        return text
+
+    async def _execute(self, path: str, arguments: Sequence[str], timeout: float, *, capture: bool) -> tuple[int, str]:
+        how = {"path": path, "arg": list(arguments), "capture-output": capture}
+        pid = int(_number(_mapping(await self.call("guest-exec", timeout=timeout, **how)).get("pid")))
         async with _in_time(f"{path} did not end within {timeout:g} s", timeout):
             while True:
                 found = _mapping(await self.call("guest-exec-status", timeout=timeout, pid=pid))
                 if found.get("exited"):
-                    return int(_number(found.get("exitcode", 1)))  # no code: a signal ended it
+                    break
                 await asyncio.sleep(EXEC_LOOK)
+        code = int(_number(found.get("exitcode", 1)))  # no code: a signal ended it
+        return code, _decoded(found.get("out-data"))
+
+    async def write_file(self, path: str, data: bytes) -> None:
+        """Replace what a file in the guest holds."""
+        handle = int(_number(await self.call("guest-file-open", path=path, mode="w")))
+        content: dict[str, Any] = {"buf-b64": base64.b64encode(data).decode()}
+        await self.call("guest-file-write", handle=handle, **content)
+        await self.call("guest-file-close", handle=handle)
 
     async def set_password(self, user: str, password: bytes) -> None:
         """Change a user's password."""
@@ -232,6 +251,14 @@ def _items(value: Any) -> list[Any]:
 
 def _text(value: Any) -> str:
     return "".join(c for c in value[:MAX_TEXT] if c.isprintable()) if isinstance(value, str) else ""
+
+
+def _decoded(value: Any) -> str:
+    """Base64 from a guest as text."""
+    try:
+        return base64.b64decode(value, validate=True).decode(errors="replace") if isinstance(value, str) else ""
+    except ValueError:
+        return ""
 
 
 def _number(value: Any) -> float:

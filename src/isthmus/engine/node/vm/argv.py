@@ -66,7 +66,8 @@ def _process(machine: Machine, host: Host, sockets: Sockets) -> Iterator[str]:
     yield from ("-chardev", f"socket,id=monitor,path={sockets.qmp.name},server=on,wait=off")
     yield from ("-mon", "chardev=monitor,mode=control")
     # A guest's shutdown or panic stops the machine and leaves the process: how it ended can be asked at any later time.
-    actions = f"reboot=reset,shutdown=pause,panic=pause,watchdog={machine.watchdog or 'reset'}"
+    reboot = "shutdown" if machine.ends_at_reboot else "reset"
+    actions = f"reboot={reboot},shutdown=pause,panic=pause,watchdog={machine.watchdog or 'reset'}"
     yield from ("-action", actions)
     if machine.start_paused:
         yield "-S"
@@ -274,6 +275,19 @@ def _channels(machine: Machine, sockets: Sockets) -> Iterator[str]:
         yield from _device(driver=SCREENS[machine.graphics], id="video0", bus="pcie.0", addr=pci.SCREEN)
 
 
+def _sound(model: str) -> Iterator[str]:
+    """A card that nobody hears: guests want one to be there."""
+    if not model:
+        return
+    yield from ("-audiodev", _json({"driver": "none", "id": "sound0"}))
+    place = {"bus": "pcie.0", "addr": pci.SINGLE["sound"]}
+    if model == "ac97":
+        yield from _device(driver="AC97", id="sound0-card", audiodev="sound0", **place)
+    else:
+        yield from _device(driver="ich9-intel-hda", id="sound0-card", **place)
+        yield from _device(driver="hda-duplex", bus="sound0-card.0", audiodev="sound0")
+
+
 def _devices(machine: Machine, sockets: Sockets) -> Iterator[str]:
     single = pci.SINGLE
     if machine.balloon:
@@ -283,6 +297,7 @@ def _devices(machine: Machine, sockets: Sockets) -> Iterator[str]:
         yield from _device(driver="virtio-rng-pci", id="rng0-device", rng="rng0", bus="pcie.0", addr=single["rng"])
     if machine.watchdog:
         yield from _device(driver="i6300esb", id="watchdog0", bus="pcie.0", addr=single["watchdog"])
+    yield from _sound(machine.sound)
     if machine.panic_device:
         yield from _device(driver="pvpanic")
     for number, (kind, bus) in enumerate(machine.inputs):

@@ -144,6 +144,8 @@ class Machine:
     rng: bool = False
     watchdog: str = ""  # poweroff, reset, shutdown
     panic_device: bool = False
+    sound: str = ""  # ich9, ac97
+    ends_at_reboot: bool = False  # a guest that reboots has ended: its VM starts it anew
     inputs: tuple[tuple[str, str], ...] = ()  # (type, bus)
     iothreads: int = 0
     hotplug_ports: int = 0

@@ -130,15 +130,22 @@ class Machines:
         record = build_record(vmi, machine, resolved, attachment, arguments)
         process.write_json(sockets.directory / "machine.json", record)
         (sockets.directory / "exit.json").unlink(missing_ok=True)
-        if machine.tpm:
-            kept = state if (vmi["spec"]["domain"]["devices"]["tpm"] or {}).get("persistent") else sockets.directory
-            await tpm.start(self.host.swtpm, sockets, kept / "tpm")
+        helpers = await self._start_helpers(vmi, machine, sockets, state)
         running = await self._launch(uid, sockets, arguments, attachment, machine.timezone)
-        self._limit(uid, machine, running.process.pid)
+        self._limit(uid, machine, running.process.pid, *helpers)
         for card in machine.interfaces:
             if not card.link_up:
                 await running.monitor.set_link(card.name, up=False)
         return running
+
+    async def _start_helpers(self, vmi: Object, machine: Machine, sockets: Sockets, state: Path) -> list[int]:
+        """The processes that stand beside QEMU: their pids."""
+        if not machine.tpm:
+            return []
+        persistent = (vmi["spec"]["domain"]["devices"]["tpm"] or {}).get("persistent")
+        pid = await tpm.start(self.host.swtpm, sockets, (state if persistent else sockets.directory) / "tpm")
+        self._tasks.spawn(process.reap(pid), name=f"TPM of {machine.name}")
+        return [pid]
 
     async def _launch(
         self, uid: str, sockets: Sockets, arguments: list[str], attachment: Attachment, timezone: str
@@ -163,9 +170,10 @@ class Machines:
     def _plan(self, uid: str, vcpus: int = 1, memory_limit: int = 0) -> cgroup.Plan:
         return cgroup.build_plan(self._cgroups, self._node, uid, vcpus=vcpus, memory_limit=memory_limit)
 
-    def _limit(self, uid: str, machine: Machine, pid: int) -> None:
-        failed = cgroup.enter(self._plan(uid, machine.topology.vcpus, machine.memory_limit), pid)
-        if failed:
+    def _limit(self, uid: str, machine: Machine, *pids: int) -> None:
+        """All of a machine's processes: what stays in the agent's own cgroup would end with its service."""
+        plan = self._plan(uid, machine.topology.vcpus, machine.memory_limit)
+        if failed := [path for pid in pids for path in cgroup.enter(plan, pid)]:
             log.warning("machine %s runs without some of its limits: %s", uid, ", ".join(failed))
 
     async def remove(self, uid: str) -> None:
@@ -181,6 +189,10 @@ class Machines:
     def _state(self, key: Key) -> Path:
         """What a VM keeps from one instance to the next, beside its volumes."""
         return self._directory.parent / "state" / key[0] / key[1]
+
+    def keepers(self) -> list[Key]:
+        """The VMs that keep something here."""
+        return [(path.parent.name, path.name) for path in sorted((self._directory.parent / "state").glob("*/*/"))]
 
     async def forget(self, key: Key) -> None:
         """Remove the state of a VM that is gone."""

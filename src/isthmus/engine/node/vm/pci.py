@@ -24,6 +24,7 @@ SINGLE = {
     "watchdog": "0xc",
     "usb": "0xd",
     "sata": "0xe",
+    "sound": "0xf",
 }
 FUNCTIONS = 8
 

@@ -67,6 +67,18 @@ class Process:
         os.close(self.pidfd)
 
 
+async def reap(pid: int) -> None:
+    """Wait for a child that we started for a machine, so that no zombie is left of it."""
+    try:
+        held = Process(pid, os.pidfd_open(pid))
+    except ProcessLookupError:
+        return
+    try:
+        await held.wait()
+    finally:
+        held.close()
+
+
 def _resolve(future: asyncio.Future[None]) -> None:
     if not future.done():
         future.set_result(None)

@@ -99,6 +99,8 @@ def build_machine(
         rng="rng" in devices,
         watchdog=_watchdog(devices),
         panic_device=bool(devices.get("panicDevices")),
+        sound=str(devices["sound"].get("model") or "ich9") if devices.get("sound") else "",
+        ends_at_reboot=domain.get("rebootPolicy") == "Terminate",
         inputs=_inputs(devices),
         iothreads=iothreads,
         tpm=_tpm(devices.get("tpm"), host),

@@ -41,8 +41,8 @@ def build_argv(program: str, sockets: Sockets, state: Path) -> list[str]:
     ]
 
 
-async def start(program: str, sockets: Sockets, state: Path) -> None:
-    """Start it and wait until it listens. Raises ProcessError with its own words."""
+async def start(program: str, sockets: Sockets, state: Path) -> int:
+    """Start it, wait until it listens and give its pid. Raises ProcessError with its own words."""
     stop(sockets)
     state.mkdir(parents=True, exist_ok=True, mode=0o700)
     sockets.tpm.unlink(missing_ok=True)
@@ -59,6 +59,7 @@ async def start(program: str, sockets: Sockets, state: Path) -> None:
             raise ProcessError(f"swtpm does not start: {tail[0] if tail else 'it left no message'}")
         await asyncio.sleep(0.01)
     child.returncode = 0  # it outlives us, and ends with QEMU
+    return child.pid
 
 
 def stop(sockets: Sockets) -> None:

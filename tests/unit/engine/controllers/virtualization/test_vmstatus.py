@@ -34,6 +34,19 @@ CRASHED = Decision(Act.NOTHING, failure={"consecutiveFailCount": 2}, wait=30)
 BROKEN = volume("ImportInProgress", 1, conditions.build("Running", False, "Error", "404"))
 
 
+def test_during_a_back_off_the_vm_says_why_its_last_instance_did_not_run():
+    failed = vmi("Failed", conditions.build("Ready", False, "GuestNotRunning", "spec.x: is not supported"))
+    status = vmstatus.build_status(vmstatus.View(vm(), failed, CRASHED), NOW)
+    for _ in range(2):
+        looping = vm() | {"status": status}
+        status = vmstatus.build_status(vmstatus.View(looping, None, CRASHED), NOW)
+        ready = conditions.find(status["conditions"], "Ready")
+        assert ready["reason"] == "VMINotExists"
+        assert ready["message"] == "VMI does not exist; the last one ended before it ran: spec.x: is not supported"
+    stopped = vmstatus.build_status(vmstatus.View(vm("Halted") | {"status": status}, None, IDLE), NOW)
+    assert conditions.find(stopped["conditions"], "Ready")["message"] == "VMI does not exist"
+
+
 @pytest.mark.parametrize(
     ("word", "view"),
     [

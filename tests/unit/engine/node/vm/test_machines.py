@@ -37,3 +37,13 @@ def test_a_directory_without_an_owner_belongs_to_nobody_but_is_listed_for_collec
     held = machines(tmp_path)
     assert held.uids() == ["torn"]
     assert held.known() == set()
+
+
+def test_what_a_vm_keeps_is_found_and_forgotten_by_its_name(tmp_path):
+    held = machines(tmp_path / "vms")
+    assert held.keepers() == []
+    (tmp_path / "state/default/web/tpm").mkdir(parents=True)
+    (tmp_path / "state/other/web").mkdir(parents=True)
+    assert held.keepers() == [("default", "web"), ("other", "web")]
+    asyncio.run(held.forget(KEY))
+    assert held.keepers() == [("other", "web")]
