@@ -98,7 +98,7 @@ def empty_disk(tmp_path) -> Path:
 async def test_virt_v2v_says_why_it_did_not_convert(empty_disk, tmp_path):
     result = await virtv2v.convert([empty_disk], tmp_path / "log")
     assert not result.converted
-    assert "no root device found" in result.output.error
+    assert "could not detect the source guest" in result.output.error
     assert result.output.phases
 
 

@@ -1,13 +1,12 @@
 """What is done for a guest while it runs: probes, access credentials, a TPM that keeps its state, block volumes."""
 
 import base64
-import shutil
 
 import pytest
 from tests.e2e import manifests
 from tests.e2e.platform import get_condition, wait_for
 
-pytestmark = [pytest.mark.e2e, pytest.mark.skipif(not shutil.which("swtpm"), reason="needs swtpm")]
+pytestmark = pytest.mark.e2e
 NAME = "cared"
 KEYS = ("ssh-ed25519 AAAAC3NzaC1lZDI1NTE5AAAAIFirst first", "ssh-ed25519 AAAAC3NzaC1lZDI1NTE5AAAAISecond second")
 PROBE = {"periodSeconds": 1, "timeoutSeconds": 5}

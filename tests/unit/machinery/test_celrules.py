@@ -165,3 +165,11 @@ def test_kubevirts_backups_carry_their_rules() -> None:
         assert said in str(structuralschema.validate(wrong, schema))
     changed = good | {"spec": {"source": source, "pvcName": "other"}}
     assert "immutable" in str(structuralschema.validate(changed, schema, old=good))
+
+
+def test_a_rule_over_a_field_that_is_not_there_does_not_compile() -> None:
+    rules = [{"rule": "self.nope == 1"}]
+    schema = {"type": "object", "properties": {"spec": {"type": "object", "properties": {}, celrules.KEY: rules}}}
+    (wrong,) = celrules.check(schema, "openAPIV3Schema")
+    assert wrong.field == f"openAPIV3Schema.properties[spec].{celrules.KEY}[0].rule"
+    assert "compilation failed: undefined field 'nope'" in wrong.message

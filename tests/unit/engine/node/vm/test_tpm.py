@@ -16,7 +16,6 @@ def test_its_socket_is_named_relative_and_its_state_lies_where_it_is_kept(tmp_pa
     assert "--terminate" in argv
 
 
-@pytest.mark.skipif(not tpm.find_program(), reason="needs swtpm")
 async def test_it_listens_once_it_is_started_and_ends_when_nobody_came(tmp_path):
     sockets = Sockets(tmp_path)
     await tpm.start(tpm.find_program(), sockets, tmp_path / "state")
