@@ -5,6 +5,7 @@ first expression is compiled; most servers never see one. cel-cpp bounds the ite
 Used by: `celrules`.
 """
 
+import importlib
 import re
 from collections.abc import Mapping
 from functools import cache
@@ -12,6 +13,16 @@ from typing import Any
 
 from isthmus.machinery import celfunctions
 
+# Each is a library of 3 MB of its own, so only those that an expression may use are loaded.
+EXTENSIONS = {
+    "bindings": re.compile(r"\bcel\s*\.\s*(?:bind|block)\b").search,
+    "encoders": re.compile(r"\bbase64\b").search,
+    "math": re.compile(r"\bmath\b").search,
+    "optional": re.compile(r"\?|\boptional\b|\bopt").search,
+    "strings": re.compile(
+        r"\b(?:charAt|format|indexOf|join|lastIndexOf|lowerAscii|quote|replace|reverse|split|substring|trim|upperAscii)\b"
+    ).search,
+}
 MAX_LENGTH = 100_000  # characters of one expression
 _is_no_key = re.compile(r'Key not found in map : "(.*)"').search
 _is_status = re.compile(r"^[A-Z_]+: |\s*\[[A-Z_]+\]$").sub
@@ -31,7 +42,7 @@ class Program:
             text = f"cel.bind(oldSelf, __old.?value, ({text}))"
         self._optional = optional
         try:
-            self._expression = _environment().compile(text)
+            self._expression = _environment(_extensions_of(text)).compile(text)
         except (RuntimeError, ValueError) as error:
             raise CelError(_clean(str(error))) from error
         self.result: str = self._expression.return_type().name()  # BOOL, STRING, DYN ...
@@ -53,25 +64,18 @@ class Program:
         return plain
 
 
-@cache
-def _environment() -> Any:
-    from cel_expr_python import cel  # type: ignore[import-untyped]
-    from cel_expr_python.ext import (  # type: ignore[import-untyped]
-        ext_bindings,
-        ext_encoders,
-        ext_math,
-        ext_optional,
-        ext_strings,
-    )
+def _extensions_of(text: str) -> tuple[str, ...]:
+    """The extensions that an expression may use: to take one too many is harmless."""
+    return tuple(name for name, uses in EXTENSIONS.items() if uses(text))
 
-    extensions = [
-        ext_bindings.ExtBindings(),
-        ext_encoders.ExtEncoders(),
-        ext_math.ExtMath(),
-        ext_optional.ExtOptional(),
-        ext_strings.ExtStrings(),
-        cel.CelExtension("kubernetes", celfunctions.declarations(cel)),
-    ]
+
+@cache
+def _environment(names: tuple[str, ...]) -> Any:
+    from cel_expr_python import cel  # type: ignore[import-untyped]
+
+    modules = [(name, importlib.import_module(f"cel_expr_python.ext.ext_{name}")) for name in names]
+    extensions = [getattr(module, f"Ext{name.title()}")() for name, module in modules]
+    extensions.append(cel.CelExtension("kubernetes", celfunctions.declarations(cel)))
     dynamic = cel.Type.DYN
     variables: Mapping[str, Any] = {"self": dynamic, "oldSelf": dynamic, "__old": dynamic}
     return cel.NewEnv(variables=variables, extensions=extensions)

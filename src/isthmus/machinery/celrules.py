@@ -12,7 +12,7 @@ import re
 from collections.abc import Iterator, Mapping, Sequence
 from typing import Any, NamedTuple
 
-from isthmus.machinery import causes, cel, celfunctions, jsonvalue
+from isthmus.machinery import causes, cel, celfields, celfunctions, jsonvalue
 from isthmus.machinery.errors import Cause
 from isthmus.machinery.pruning import Path, show_path
 from isthmus.machinery.schema import Node
@@ -224,6 +224,10 @@ def check(raw: Any, path: str) -> Iterator[Cause]:
         return
     for index, rule in enumerate(raw.get(KEY) or ()):
         yield from _check_rule(rule, f"{path}.{KEY}[{index}]")
+        text = str(rule.get("rule") or "")
+        if name := celfields.find_undefined(text, raw, root=path.endswith("openAPIV3Schema")):
+            why = f"compilation failed: undefined field '{name}'"
+            yield causes.invalid(f"{path}.{KEY}[{index}].rule", text, why)
     for name, below in (raw.get("properties") or {}).items():
         yield from check(below, f"{path}.properties[{name}]")
     for key in ("items", "additionalProperties"):
