@@ -10,6 +10,14 @@ from isthmus.importer.appliance import image
 
 CONVERSION_LABEL = "isthmus.dev/conversion"
 MEMORY = "512Mi"
+_DEVICES = {
+    "interfaces": [],
+    "autoattachPodInterface": False,
+    "autoattachGraphicsDevice": False,
+    "autoattachMemBalloon": False,
+    "autoattachSerialConsole": True,
+    "logSerialConsole": True,
+}
 
 
 def conversion_vmi(
@@ -44,26 +52,17 @@ def conversion_vmi(
             "domain": {
                 "cpu": {"cores": 1},
                 "memory": {"guest": MEMORY},
-                "firmware": {
-                    "kernelBoot": {
-                        "kernelArgs": kernel_args,
-                        "container": {
-                            "image": reference,
-                            "kernelPath": image.KERNEL_PATH,
-                            "initrdPath": image.INITRD_PATH,
-                            "imagePullPolicy": "IfNotPresent",
-                        },
-                    }
-                },
-                "devices": {
-                    "disks": disks,
-                    "interfaces": [],
-                    "autoattachPodInterface": False,
-                    "autoattachGraphicsDevice": False,
-                    "autoattachMemBalloon": False,
-                    "autoattachSerialConsole": True,
-                    "logSerialConsole": True,
-                },
+                "firmware": {"kernelBoot": {"kernelArgs": kernel_args, "container": _boot_files(reference)}},
+                "devices": {"disks": disks, **_DEVICES},
             },
         },
+    }
+
+
+def _boot_files(reference: str) -> dict[str, Any]:
+    return {
+        "image": reference,
+        "kernelPath": image.KERNEL_PATH,
+        "initrdPath": image.INITRD_PATH,
+        "imagePullPolicy": "IfNotPresent",
     }
