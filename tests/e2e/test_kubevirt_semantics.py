@@ -437,3 +437,19 @@ def test_a_guest_that_does_not_hear_the_button_is_waited_for_in_peace(platform, 
     platform.wait_status("deaf", "Stopped")
     with pytest.raises(ApiError, match="VM is not running"):
         act(platform, "deaf", "stop")
+
+
+def test_a_quota_of_pods_bounds_vms_and_the_instance_says_so(platform, made):
+    made("vm", "bounded")
+    made("resourcequota", "small")
+    hard = {"requests.memory": "1Mi", "count/virtualmachines.kubevirt.io": "9"}
+    quota = {"apiVersion": "v1", "kind": "ResourceQuota", "metadata": {"name": "small"}, "spec": {"hard": hard}}
+    platform.kubectl("apply", "-f", "-", stdin=quota)
+    platform.create(vm("bounded"))
+    refused = wait_for(lambda: (has(platform, "vmi", "bounded", "Synchronized") or {}).get("message"), 20)
+    assert "exceeded quota: small, requested: requests.memory=" in refused
+    show = ("get", "resourcequota", "small", "-o", "jsonpath={.status.used}")
+    counted = "count/virtualmachines.kubevirt.io"
+    wait_for(lambda: json.loads(platform.kubectl(*show) or "{}").get(counted) == "1", 20)
+    platform.kubectl("delete", "resourcequota", "small")
+    platform.wait_phase("vmi", "bounded", "Running", 60)

@@ -12,6 +12,7 @@ from isthmus.engine.controllers.cluster.kubevirt import KubeVirtController
 from isthmus.engine.controllers.cluster.namespace import NamespaceController
 from isthmus.engine.controllers.cluster.nodelifecycle import NodeLifecycleController
 from isthmus.engine.controllers.cluster.podgc import PodCollector
+from isthmus.engine.controllers.cluster.resourcequota import ResourceQuotaController
 from isthmus.engine.controllers.cluster.serviceaccount import ServiceAccountController
 from isthmus.engine.controllers.storage.cdi import CDIController
 from isthmus.engine.controllers.storage.datavolume import DataVolumeController
@@ -81,5 +82,6 @@ def build(cluster: CachedClient, home: Home, server: str, ca: bytes) -> Assembly
         ServiceAccountController(cluster, ca).controller(),
         NodeLifecycleController(cluster).controller(),
         PodCollector(cluster).controller(),
+        ResourceQuotaController(cluster).controller(),
     )
     return Assembly(cluster, controllers, GarbageCollector(cluster), claims, cdi, kubevirt, CommonTypes(cluster))

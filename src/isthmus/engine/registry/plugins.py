@@ -9,6 +9,7 @@ from isthmus.engine.registry import (
     kubevirtadmission,
     limitranger,
     presets,
+    resourcequota,
     vmdefaults,
 )
 from isthmus.engine.registry.admission import Lookup, Plugin
@@ -113,4 +114,5 @@ PLUGINS = (
     *vmdefaults.PLUGINS,
     *featuregates.PLUGINS,
     *importadmission.PLUGINS,
+    *resourcequota.PLUGINS,  # last, as a quota counts what all others have let through
 )
