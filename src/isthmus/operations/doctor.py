@@ -71,7 +71,8 @@ def find_acceleration(home: Home) -> Finding:
     elif verdict is None or verdict.works:
         return Finding(Level.OK, verdict.reason if verdict else "/dev/kvm can be opened")
     else:
-        why, remedy = verdict.reason, "see whether the outer hypervisor nests virtualisation"
+        why = "KVM runs no guests here"
+        remedy = f"see whether the outer hypervisor nests virtualisation ({verdict.reason})"
     return Finding(Level.WARNING, f"{why}: VMs run by software emulation (TCG), about ten times slower", remedy)
 
 

@@ -43,7 +43,8 @@ def test_a_kvm_that_was_found_not_to_run_guests_is_told_with_its_reason(tmp_path
     (home.run / kvm.RECORD).write_text(json.dumps(asdict(verdict)))
     finding = doctor.wait_acceleration(home)
     assert finding.level is Level.WARNING
-    assert "a test guest died on KVM (exit 1): VMs run by software emulation (TCG)" in finding.what
+    assert "KVM runs no guests here: VMs run by software emulation (TCG)" in finding.what
+    assert "a test guest died on KVM (exit 1)" in finding.remedy
 
 
 def test_a_verdict_of_an_earlier_boot_counts_for_nothing(tmp_path, monkeypatch):

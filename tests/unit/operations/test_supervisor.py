@@ -2,12 +2,15 @@
 
 import asyncio
 import os
+import subprocess
 import sys
 from pathlib import Path
 
 import pytest
 
 from isthmus.lib.home import Home
+from isthmus.lib.locks import locked
+from isthmus.operations import lifecycle
 from isthmus.operations.components import Component
 from isthmus.operations.supervisor import Keeper
 
@@ -61,3 +64,23 @@ async def test_work_that_ends_is_tried_until_it_succeeds_and_then_left(home):
         await Keeper(component(home, failing, once=True), home).keep()
     assert starts(home) == 3
     assert not list(home.run.iterdir())
+
+
+async def test_what_cannot_be_started_now_is_started_later(home):
+    home.logs.rmdir()  # as on a full disk: there can be no log
+    task = asyncio.create_task(Keeper(component(home, "import time; time.sleep(60)"), home).keep())
+    await asyncio.sleep(0.3)
+    assert not task.done()
+    home.logs.mkdir()
+    await until(lambda: starts(home) == 1)
+    task.cancel()
+    await asyncio.wait({task})
+
+
+def test_a_home_has_one_supervisor(home):
+    argv = lifecycle.supervisor_argv(home, 1, ["n"])
+    with locked(home.run / "supervisor.lock"):
+        done = subprocess.run(argv, capture_output=True, text=True, timeout=30, check=False)
+    assert done.returncode == 1
+    assert "another supervisor keeps" in done.stderr
+    assert [path.name for path in home.run.iterdir()] == ["supervisor.lock"]
