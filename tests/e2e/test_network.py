@@ -9,6 +9,7 @@ import json
 import os
 import subprocess
 import time
+from dataclasses import replace
 from ipaddress import IPv4Network
 from pathlib import Path
 
@@ -267,6 +268,30 @@ async def test_detach_and_remove_leave_the_host_as_it_was(node, tmp_path):
     await made.detach("u-1")
     await made.detach("u-1")
     await made.remove()
+    assert (sh("ip", "-o", "link").count("\n"), sh("nft", "list", "ruleset"), namespaces()) == before
+
+
+async def test_nodes_of_one_machine_have_bridges_addresses_and_rules_of_their_own(node, tmp_path):
+    before = sh("ip", "-o", "link").count("\n"), sh("nft", "list", "ruleset"), namespaces()
+    config = replace(CONFIG, subnet=None)
+    nodes = [Network(tmp_path / name, name, config) for name in ("n1", "n2")]
+    for made in nodes:
+        await made.start()
+    first, second = [await made.attach("u-1", [POD], KEY) for made in nodes]
+    assert first.pod_ips != second.pod_ips
+    assert {"istestbr0", "istestbr1"} <= links()
+    assert sh("nft", "list", "ruleset").count("masquerade") == 2
+    await nodes[0].stop()
+    await nodes[1].stop()
+    third = Network(tmp_path / "n3", "n3", config)
+    await third.start()  # the others are away, their machines are not
+    again = Network(tmp_path / "n2", "n2", config)
+    await again.start()
+    assert await again.attach("u-1", [POD], KEY) == second
+    assert "istestbr2" in links()
+    for made in (nodes[0], again, third):
+        await made.remove()
+        await made.stop()
     assert (sh("ip", "-o", "link").count("\n"), sh("nft", "list", "ruleset"), namespaces()) == before
 
 

@@ -1,11 +1,13 @@
 """`isthmus console`, `vnc`, `ssh`: the same WebSockets that virtctl uses."""
 
 import asyncio
+import concurrent.futures
 import contextlib
 import os
 import shutil
 import sys
 import termios
+import threading
 import tty
 from collections.abc import Iterator
 from pathlib import Path
@@ -78,15 +80,38 @@ async def _from_guest(stream: WebSocket) -> None:
 
 async def _from_terminal(stream: WebSocket) -> None:
     """Until ^]. At the end of a file or pipe the guest may still be talking: then wait for it."""
-    reader = asyncio.StreamReader()
-    await asyncio.get_running_loop().connect_read_pipe(lambda: asyncio.StreamReaderProtocol(reader), sys.stdin)
-    while data := await reader.read(4096):
+    typed = _read_terminal()
+    while data := await typed.get():
         before, escape, _ = data.partition(ESCAPE)
         if before:
             await stream.send(before)
         if escape:
             return
     await asyncio.Event().wait()
+
+
+def _read_terminal() -> "asyncio.Queue[bytes]":
+    """What comes from standard input, and nothing at its end; read in a thread, so that it may be a file too.
+
+    asyncio's own pipes would make the terminal non-blocking, for our output and the shell after us as well.
+    """
+    loop = asyncio.get_running_loop()
+    typed: asyncio.Queue[bytes] = asyncio.Queue(4)
+
+    def read() -> None:
+        data = b"?"
+        while data:
+            try:
+                data = os.read(sys.stdin.fileno(), 4096)
+            except OSError:  # the terminal is gone
+                data = b""
+            try:
+                asyncio.run_coroutine_threadsafe(typed.put(data), loop).result()
+            except (RuntimeError, concurrent.futures.CancelledError):  # the session is over
+                return
+
+    threading.Thread(target=read, name="terminal", daemon=True).start()
+    return typed
 
 
 @click.command()

@@ -12,6 +12,8 @@ import os
 import sys
 import traceback
 from collections.abc import Mapping
+from contextlib import suppress
+from pathlib import Path
 
 from isthmus.lib import clock
 
@@ -70,3 +72,19 @@ def setup(component: str, environ: Mapping[str, str] = os.environ) -> None:
     root.setLevel(logging.WARNING)
     for name, level in ({ROOT: logging.INFO} | parse_levels(environ.get(VARIABLE, ""))).items():
         logging.getLogger(name).setLevel(level)
+
+
+def former(path: Path) -> Path:
+    """Where `bound` puts what it keeps."""
+    return path.with_name(f"{path.name}.1")
+
+
+def bound(path: Path, limit: int, kept: int) -> None:
+    """Cut a file that others append to (O_APPEND) once it is larger than `limit` bytes; the last `kept` are kept."""
+    with suppress(OSError):
+        if path.stat().st_size <= limit:
+            return
+        with path.open("rb") as file:
+            file.seek(-kept, os.SEEK_END)
+            former(path).write_bytes(file.read(kept))
+        os.truncate(path, 0)

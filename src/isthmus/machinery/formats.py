@@ -65,7 +65,7 @@ _UNIT = (
     r"(?:ns|us|µs|μs|ms|s|m|h|d|w|(?:nano|micro|milli)s(?:ec(?:ond)?s?)?"
     r"|sec(?:ond)?s?|min(?:ute)?s?|hours?|hrs?|days?|weeks?)"
 )
-_duration = re.compile(rf"[+-]?(?:0|(?:(?:\d+\.?\d*|\.\d+)\s*{_UNIT}\s*)+)").fullmatch
+_duration = re.compile(rf"[+-]?(?:0|(?:(?:\d+(?:\.\d*)?|\.\d+)\s*{_UNIT}\s*)+)").fullmatch
 
 
 def _byte(text: str) -> bool:
@@ -76,7 +76,12 @@ def _byte(text: str) -> bool:
     return True
 
 
+_LONGEST_EMAIL = 400  # characters, a name beside it included; the parser recurses
+
+
 def _email(text: str) -> bool:
+    if len(text) > _LONGEST_EMAIL:
+        return False
     _, address = parseaddr(text)
     local, at, domain = address.rpartition("@")
     return bool(local and at and domain) and not domain.startswith(".")

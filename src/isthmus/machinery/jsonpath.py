@@ -12,11 +12,13 @@ import re
 from collections.abc import Callable, Iterator
 from dataclasses import dataclass
 from functools import lru_cache
+from itertools import islice
 from typing import Any
 
 Step = Callable[[list[Any], Any], list[Any]]  # (values, root) -> values
 
 MAX_LENGTH = 4096
+MAX_VALUES = 10_000  # that a step hands on: `..*..*` finds the same ones again and again
 _MAX_NESTING = 8
 
 
@@ -65,7 +67,7 @@ def _follow(keys: tuple[str | int, ...], value: Any) -> Any:
 def _run(steps: tuple[Step, ...], value: Any, root: Any) -> list[Any]:
     values = [value]
     for step in steps:
-        values = step(values, root)
+        values = step(values, root)[:MAX_VALUES]
         if not values:
             break
     return values
@@ -98,10 +100,7 @@ def _key_step(key: str | int) -> Step:
 
 
 def _wildcard(values: list[Any], _root: Any) -> list[Any]:
-    out: list[Any] = []
-    for value in values:
-        out.extend(_children(value))
-    return out
+    return list(islice((child for value in values for child in _children(value)), MAX_VALUES))
 
 
 def _children(value: Any) -> Iterator[Any]:
@@ -115,7 +114,7 @@ def _descendants(values: list[Any], _root: Any) -> list[Any]:
     """Every value and all below it, parents first."""
     out: list[Any] = []
     waiting = list(reversed(values))
-    while waiting:
+    while waiting and len(out) < MAX_VALUES:
         value = waiting.pop()
         out.append(value)
         waiting.extend(reversed(list(_children(value))))
@@ -131,7 +130,8 @@ def _slice_step(bounds: slice) -> Step:
 
 def _union_step(steps: list[Step]) -> Step:
     def step(values: list[Any], root: Any) -> list[Any]:
-        return [found for value in values for part in steps for found in part([value], root)]
+        found = (one for value in values for part in steps for one in part([value], root))
+        return list(islice(found, MAX_VALUES))
 
     return step
 

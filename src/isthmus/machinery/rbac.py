@@ -166,17 +166,25 @@ def show_rule(rule: Rule) -> str:
 def aggregate(role: Object, cluster_roles: Iterable[Object]) -> list[dict[str, Any]]:
     """The rules of a ClusterRole with an `aggregationRule`: those of every ClusterRole that it selects, each once.
 
+    One that is selected and aggregates itself stands for what it selects in turn: `admin` holds what `edit` collects.
     In the order of the roles' names, so that the result is stable.
     """
-    own = (role.get("metadata") or {}).get("name")
-    terms = (role.get("aggregationRule") or {}).get("clusterRoleSelectors") or ()
-    selectors = [labels.from_label_selector(term) for term in terms]
-    selected = {
-        other["metadata"]["name"]: other
-        for other in cluster_roles
-        if other["metadata"]["name"] != own and any(s.matches(other["metadata"].get("labels") or {}) for s in selectors)
-    }
+    others = {other["metadata"]["name"]: other for other in cluster_roles}
+    others.pop((role.get("metadata") or {}).get("name"), None)
+    selected: list[Object] = []
+    waiting = [role]
+    while waiting:
+        found = [name for name, other in others.items() if _selects(waiting[-1], other)]
+        del waiting[-1]
+        for other in map(others.pop, found):
+            (waiting if other.get("aggregationRule") else selected).append(other)
     rules: list[dict[str, Any]] = []
-    for name in sorted(selected):
-        rules += (rule for rule in selected[name].get("rules") or () if rule not in rules)
+    for other in sorted(selected, key=lambda other: str(other["metadata"]["name"])):
+        rules += (rule for rule in other.get("rules") or () if rule not in rules)
     return rules
+
+
+def _selects(role: Object, other: Object) -> bool:
+    terms = (role.get("aggregationRule") or {}).get("clusterRoleSelectors") or ()
+    given = other["metadata"].get("labels") or {}
+    return any(labels.from_label_selector(term).matches(given) for term in terms)

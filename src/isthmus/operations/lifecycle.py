@@ -7,10 +7,12 @@ import sys
 import time
 import urllib.error
 import urllib.request
-from collections.abc import Sequence
+from collections.abc import Iterator, Sequence
+from contextlib import contextmanager
 
 from isthmus.lib import run
 from isthmus.lib.home import Home
+from isthmus.lib.locks import locked
 from isthmus.operations import identities, state
 from isthmus.operations.components import components
 
@@ -27,6 +29,12 @@ def up(home: Home, port: int, nodes: Sequence[str]) -> state.State:
 
     Raises LifecycleError.
     """
+    _make_directories(home)
+    with locked(home.run / "up.lock"):  # of two at once one makes the identities, the other finds it running
+        return _up(home, port, nodes)
+
+
+def _up(home: Home, port: int, nodes: Sequence[str]) -> state.State:
     if running := state.read(home):
         wait_ready(home, running.port)
         return running
@@ -41,10 +49,22 @@ def up(home: Home, port: int, nodes: Sequence[str]) -> state.State:
 
 def prepare(home: Home, port: int, nodes: Sequence[str]) -> None:
     """Make the directories and identities. Raises LifecycleError if the data directory cannot be written."""
-    try:
+    _make_directories(home)
+    with _told(home):
+        identities.prepare(home, f"https://127.0.0.1:{port}", components(home, port, nodes))
+
+
+def _make_directories(home: Home) -> None:
+    with _told(home):
         for directory in (home.root, home.pki, home.logs, home.run):
             directory.mkdir(mode=0o700, parents=True, exist_ok=True)
-        identities.prepare(home, f"https://127.0.0.1:{port}", components(home, port, nodes))
+
+
+@contextmanager
+def _told(home: Home) -> Iterator[None]:
+    """What fails in the block is told to a person. Raises LifecycleError."""
+    try:
+        yield
     except OSError as error:
         raise LifecycleError(f"{home.root} cannot be written ({error.strerror}): choose another --data-dir") from error
 

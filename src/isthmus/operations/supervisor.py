@@ -8,16 +8,19 @@ their own and go on whatever dies. Started by `up`, or by systemd.
 import argparse
 import asyncio
 import contextlib
+import fcntl
 import logging
 import os
 import signal
+import sys
 import time
 from collections.abc import Coroutine
 from pathlib import Path
 from typing import Any
 
-from isthmus.lib import logs, run
+from isthmus.lib import limits, logs, run
 from isthmus.lib.home import Home
+from isthmus.lib.locks import locked
 from isthmus.operations import state
 from isthmus.operations.components import Component, components
 
@@ -27,6 +30,7 @@ STEADY_SECONDS = 10.0  # a process that lived so long is started again at once
 LONGEST_PAUSE = 15.0
 SUCCESS = "exit code 0"
 END_SECONDS = 10.0  # what a component gets between SIGTERM and SIGKILL
+LOG_LIMIT, LOG_KEPT, LOG_LOOK_SECONDS = 64 << 20, 8 << 20, 60.0
 HEAD_START_SECONDS = 5.0  # the API server's, at most: the others need it, and would only contend for the cores before
 
 
@@ -43,13 +47,7 @@ class Keeper:
         pause = 0.1
         while True:
             started = time.monotonic()
-            process = run.start((*END_WITH_PARENT, *self._component.argv), log=self._log, env=_environment())
-            self._pid_file.write_text(str(process.pid))
-            try:
-                status = await _wait(process.pid)
-            except asyncio.CancelledError:
-                await self._end(process.pid)
-                raise
+            status = await self._run()
             if self._component.once and status == SUCCESS:
                 self._pid_file.unlink(missing_ok=True)
                 return
@@ -57,6 +55,20 @@ class Keeper:
             pause = 0.1 if steady else min(pause * 2, LONGEST_PAUSE)
             log.warning("%s ended (%s), starts again in %.1f s", self._component.name, status, pause)
             await asyncio.sleep(pause)
+
+    async def _run(self) -> str:
+        """From its start to its end, which is told in words; cancelled, end it."""
+        try:
+            process = run.start((*END_WITH_PARENT, *self._component.argv), log=self._log, env=_environment())
+        except (OSError, run.CommandError) as error:  # the disk is full, or no process is left: it may go next time
+            return f"it cannot be started: {error}"
+        try:
+            with contextlib.suppress(OSError):
+                self._pid_file.write_text(str(process.pid))
+            return await _wait(process.pid)
+        except asyncio.CancelledError:
+            await self._end(process.pid)
+            raise
 
     async def _end(self, pid: int) -> None:
         run.kill_group(pid, signal.SIGTERM)
@@ -97,7 +109,7 @@ async def supervise(home: Home, port: int, nodes: tuple[str, ...]) -> None:
         loop.add_signal_handler(sig, stopping.set)
     state.write(home, port, nodes)
     server, *others = components(home, port, nodes)
-    tasks = [asyncio.create_task(Keeper(server, home).keep())]
+    tasks = [asyncio.create_task(Keeper(server, home).keep()), asyncio.create_task(_bound_logs(home))]
     await _first(stopping.wait(), _listening(port))
     if not stopping.is_set():
         tasks += [asyncio.create_task(Keeper(component, home).keep()) for component in others]
@@ -106,6 +118,14 @@ async def supervise(home: Home, port: int, nodes: tuple[str, ...]) -> None:
         task.cancel()
     await asyncio.gather(*tasks, return_exceptions=True)
     state.clear(home)
+
+
+async def _bound_logs(home: Home) -> None:
+    """No log of the home's processes, our own too, grows for ever."""
+    while True:
+        for path in home.logs.glob("*.log"):
+            logs.bound(path, LOG_LIMIT, LOG_KEPT)
+        await asyncio.sleep(LOG_LOOK_SECONDS)
 
 
 async def _first(*waits: Coroutine[Any, Any, object]) -> None:
@@ -134,7 +154,13 @@ def main() -> None:
     parser.add_argument("--node", action="append", required=True)
     arguments = parser.parse_args()
     logs.setup("supervisor")
-    asyncio.run(supervise(Home(arguments.home), arguments.port, tuple(arguments.node)))
+    limits.raise_open_files()  # for all that it starts
+    home = Home(arguments.home)
+    try:
+        with locked(home.run / "supervisor.lock", fcntl.LOCK_EX | fcntl.LOCK_NB):
+            asyncio.run(supervise(home, arguments.port, tuple(arguments.node)))
+    except BlockingIOError:  # two at once would start everything twice
+        sys.exit(f"another supervisor keeps {home.root}")
 
 
 if __name__ == "__main__":

@@ -35,3 +35,17 @@ def test_levels_are_given_by_name():
 def test_an_unknown_level_is_named():
     with pytest.raises(ValueError, match="'loud' is no log level"):
         logs.parse_levels("client=loud")
+
+
+def test_a_log_that_grows_for_ever_is_cut_and_its_end_is_kept(tmp_path):
+    path = tmp_path / "part.log"
+    with path.open("ab") as writer:
+        writer.write(b"a" * 90 + b"the last")
+        writer.flush()
+        logs.bound(path, limit=200, kept=8)
+        assert path.stat().st_size == 98
+        logs.bound(path, limit=50, kept=8)
+        writer.write(b"more")
+    assert path.read_bytes() == b"more"
+    assert (tmp_path / "part.log.1").read_bytes() == b"the last"
+    logs.bound(tmp_path / "absent.log", limit=50, kept=8)

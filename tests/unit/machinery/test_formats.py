@@ -1,3 +1,5 @@
+import time
+
 import pytest
 
 from isthmus.machinery import formats
@@ -36,3 +38,15 @@ def test_a_text_has_not_the_format(name, text):
 
 def test_an_unknown_format_is_not_checked():
     assert formats.find_format("quantity") is None
+
+
+@pytest.mark.parametrize("name", sorted(formats._FORMATS))
+@pytest.mark.parametrize(
+    "piece", ["1", "a", "a.", "1:", "1h", ":", "(", "[", "-", "1.", " ", "1 ", "a@", "<", '"', ","]
+)
+def test_no_text_keeps_a_format_busy(name, piece):
+    is_valid = formats.find_format(name)
+    for text in (piece * 30_000, piece * 390, f"x{piece * 30_000}!", f"http://{piece * 30_000}"):
+        started = time.monotonic()
+        is_valid(text)
+        assert time.monotonic() - started < 0.5

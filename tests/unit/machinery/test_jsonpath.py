@@ -1,5 +1,7 @@
 """JSONPath: what printer columns, selectable fields and scale paths use of it."""
 
+import time
+
 import pytest
 from hypothesis import given
 from hypothesis import strategies as st
@@ -96,3 +98,15 @@ def test_any_text_of_jsonpath_characters_compiles_or_is_refused(text):
     except jsonpath.JSONPathError:
         return
     path.find({"a": [{"b": 1}, {"a": "b"}], "b": {"a": 0}})
+
+
+@pytest.mark.parametrize(
+    "path", [".spec" + "..*" * 40, ".spec" + "..['a','a','a']" * 40, "[?(@" + "..*" * 40 + " == 1)]"]
+)
+def test_a_path_that_finds_the_same_again_and_again_stays_bounded(path):
+    value = {}
+    for _ in range(60):
+        value = {"a": value, "b": [1, 2, 3]}
+    started = time.monotonic()
+    assert len(jsonpath.compile(path).find({"spec": value})) <= jsonpath.MAX_VALUES
+    assert time.monotonic() - started < 2

@@ -106,6 +106,19 @@ def test_an_aggregated_role_holds_the_rules_of_all_that_it_selects_once():
     assert rbac.aggregate({"metadata": {"name": "x"}, "aggregationRule": {}}, others) == []
 
 
+def test_an_aggregated_role_holds_what_one_that_it_selects_collects_and_circles_end():
+    def collecting(name: str, term: str, **labels: str):
+        rule = {"clusterRoleSelectors": [{"matchLabels": {"to": term}}]}
+        return {**role(name, rule_of_old, **labels), "aggregationRule": rule}
+
+    rule_of_old = rule("delete")  # a leftover, which the controller of a cluster would have replaced
+    admin, edit, view = (
+        collecting(name, name, to=wider) for name, wider in (("admin", "view"), ("edit", "admin"), ("view", "edit"))
+    )
+    others = [admin, edit, view, role("crd-view", rule("get"), to="view"), role("crd-edit", rule("*"), to="edit")]
+    assert rbac.aggregate(admin, others) == rbac.aggregate(view, others) == [rule("*"), rule("get")]
+
+
 words = st.lists(st.sampled_from(["a", "b", "*"]), min_size=1, max_size=2, unique=True)
 rules = st.lists(
     st.fixed_dictionaries(

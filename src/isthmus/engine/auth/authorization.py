@@ -16,6 +16,7 @@ GROUP = "rbac.authorization.k8s.io"
 ROLES, CLUSTER_ROLES = f"roles.{GROUP}", f"clusterroles.{GROUP}"
 ROLE_BINDINGS, CLUSTER_ROLE_BINDINGS = f"rolebindings.{GROUP}", f"clusterrolebindings.{GROUP}"
 CACHE_LIMIT = 20_000
+KEY_LIMIT = 1000  # characters of a question that is remembered: anybody may ask for a path of 64 KiB
 ANY_NAME = "*/*"  # no object is called that
 EVERY_NAME = frozenset((ANY_NAME,))
 
@@ -43,9 +44,11 @@ class Authorizer:
         a = attributes
         key = (user, a.verb, a.group, a.resource, a.subresource, a.namespace, a.path)
         if (names := self._decisions.get(key)) is None:
-            if len(self._decisions) >= CACHE_LIMIT:
-                self._decisions.clear()
-            names = self._decisions[key] = self._allowed_names(user, attributes)
+            names = self._allowed_names(user, attributes)
+            if sum(map(len, key[1:]), len(user.name)) <= KEY_LIMIT:
+                if len(self._decisions) >= CACHE_LIMIT:
+                    self._decisions.clear()
+                self._decisions[key] = names
         return ANY_NAME in names or attributes.name in names
 
     def _allowed_names(self, user: User, attributes: rbac.Attributes) -> frozenset[str]:

@@ -114,6 +114,7 @@ CLUSTER_ROLES: dict[str, list[Object]] = {
     "kubevirt.io:default": [_rule(["kubevirt.io"], ["kubevirts"], ["get", "list"])],
 }
 AGGREGATED: dict[str, list[Object]] = {"view": VIEW, "edit": EDIT, "admin": ADMIN}
+WIDER = {"view": "edit", "edit": "admin"}  # whoever may edit may view, whatever a CRD's own roles add to that
 BINDINGS: list[tuple[str, str, str]] = [  # (name, role, group)
     ("cluster-admin", "cluster-admin", "system:masters"),
     ("system:discovery", "system:discovery", "system:authenticated"),
@@ -139,7 +140,8 @@ def objects() -> list[Object]:
         source = {"name": f"system:aggregate-to-{name}", "labels": labels | aggregate}
         out.append({"apiVersion": API, "kind": "ClusterRole", "metadata": source, "rules": rules})
         rule = {"clusterRoleSelectors": [{"matchLabels": aggregate}]}
-        metadata = {"name": name, "labels": labels}
+        collected = {AGGREGATE + WIDER[name]: "true"} if name in WIDER else {}
+        metadata = {"name": name, "labels": labels | collected}
         out.append(
             {"apiVersion": API, "kind": "ClusterRole", "metadata": metadata, "aggregationRule": rule, "rules": []}
         )

@@ -24,6 +24,7 @@ GROUP, PLURAL = "certificates.k8s.io", "certificatesigningrequests"
 CLIENT, KUBELET = "kubernetes.io/kube-apiserver-client", "kubernetes.io/kube-apiserver-client-kubelet"
 LONGEST = datetime.timedelta(days=365)  # kube-controller-manager's --cluster-signing-duration
 USAGES = {"client auth", "digital signature", "key encipherment"}
+NODES, NODE = "system:nodes", "system:node:"  # the one group, and the names, that the signer of kubelets signs
 
 
 def plugin(authorizer: Authorizer) -> Plugin:
@@ -85,6 +86,8 @@ def issue(directory: Path, request: Object) -> bytes | None:
     if not parsed.is_signature_valid:
         raise ValueError("the request is not signed by its own key")
     _check_subject(parsed)
+    if spec["signerName"] == KUBELET:
+        _check_kubelet(parsed)
     seconds = spec.get("expirationSeconds")
     lifetime = LONGEST if seconds is None else min(LONGEST, datetime.timedelta(seconds=seconds))
     try:
@@ -99,3 +102,19 @@ def _check_subject(request: "x509.CertificateSigningRequest") -> None:
 
     if not request.subject.get_attributes_for_oid(x509.NameOID.COMMON_NAME):
         raise ValueError("the subject of the request has no common name")
+
+
+def _check_kubelet(request: "x509.CertificateSigningRequest") -> None:
+    """Whoever may approve nodes makes nodes, and nobody else (kubernetes, pkg/apis/certificates, helpers.go)."""
+    from cryptography import x509
+
+    groups, names = (
+        [str(a.value) for a in request.subject.get_attributes_for_oid(oid)]
+        for oid in (x509.NameOID.ORGANIZATION_NAME, x509.NameOID.COMMON_NAME)
+    )
+    if groups != [NODES]:
+        raise ValueError("subject organization is not system:nodes")
+    if len(names) != 1 or not names[0].startswith(NODE) or names[0] == NODE:
+        raise ValueError("subject common name does not begin with system:node:")
+    if any(isinstance(extension.value, x509.SubjectAlternativeName) for extension in request.extensions):
+        raise ValueError("subject alternative names are not allowed")

@@ -5,7 +5,7 @@ PyJWT and cryptography are loaded by the first token: a home whose clients all h
 """
 
 import time
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 from functools import cached_property
 from typing import TYPE_CHECKING, Any
 
@@ -63,14 +63,10 @@ class Tokens:
         expires = time.strftime("%Y-%m-%dT%H:%M:%SZ", time.gmtime(now + seconds))
         return {"token": jwt.encode(claims, self._key, ALGORITHM), "expirationTimestamp": expires}
 
-    def user(self, token: str, audience: str = ISSUER) -> User:
-        """The service account that a token stands for. Raises StatusError 401."""
-        known = self._verified.get(token)
-        if known is None:
-            if len(self._verified) >= CACHE_LIMIT:
-                self._verified.clear()
-            known = self._verified[token] = _Verified(self._verify(token))
-        if known.claims["exp"] <= time.time() or audience not in known.claims["aud"]:
+    def user(self, token: str, audiences: Sequence[str] = (ISSUER,)) -> User:
+        """The service account that a token for one of `audiences` stands for. Raises StatusError 401."""
+        known = self._known(token)
+        if known.claims["exp"] <= time.time() or not self.audiences(token, audiences):
             raise errors.unauthorized()
         rows = [self._store.get(key) for key in known.keys]
         if rows != known.rows:  # Rows compare by identity: a change of any of them asks for another look
@@ -78,6 +74,19 @@ class Tokens:
             known.rows = rows
         assert known.user
         return known.user
+
+    def audiences(self, token: str, wanted: Sequence[str]) -> list[str]:
+        """Those of `wanted` that a token is for. Raises StatusError 401 for one that is not ours."""
+        meant = self._known(token).claims["aud"]
+        return [audience for audience in wanted if audience in meant]
+
+    def _known(self, token: str) -> "_Verified":
+        known = self._verified.get(token)
+        if known is None:
+            if len(self._verified) >= CACHE_LIMIT:
+                self._verified.clear()
+            known = self._verified[token] = _Verified(self._verify(token))
+        return known
 
     def _verify(self, token: str) -> Object:
         import jwt

@@ -11,8 +11,9 @@ from pathlib import Path
 import uvloop
 
 from isthmus.engine.node.agent import Agent, Settings
-from isthmus.lib import logs
+from isthmus.lib import limits, logs
 from isthmus.lib.home import Home
+from isthmus.lib.locks import locked
 
 
 async def serve(settings: Settings) -> None:
@@ -37,7 +38,10 @@ def main() -> None:
     kubeconfig = arguments.kubeconfig or home.component_kubeconfig(f"agent-{arguments.node}")
     os.umask(0o077)
     logs.setup("agent")
-    uvloop.run(serve(Settings(home, arguments.node, kubeconfig, arguments.address)))
+    limits.raise_open_files()
+    # One that was told to end may still be at it: two agents would start each machine twice.
+    with locked(home.node(arguments.node) / "agent.lock"):
+        uvloop.run(serve(Settings(home, arguments.node, kubeconfig, arguments.address)))
 
 
 if __name__ == "__main__":

@@ -13,6 +13,7 @@ from collections.abc import Awaitable, Callable
 from functools import partial
 from pathlib import Path
 from typing import Any
+from weakref import WeakValueDictionary
 
 from aiohttp import web
 
@@ -25,7 +26,7 @@ from isthmus.engine.node.uploads import Uploads
 from isthmus.engine.node.vm.errors import MachineError
 from isthmus.engine.node.vm.machines import Machines
 from isthmus.engine.node.vm.running import Running
-from isthmus.lib import run
+from isthmus.lib import logs, run
 from isthmus.lib.tasks import TaskSet
 from isthmus.machinery import errors
 from isthmus.machinery.errors import StatusError
@@ -63,6 +64,7 @@ class Api:
         self._machines = machines
         self._pods = pods
         self._sessions: dict[tuple[str, str], tuple[web.WebSocketResponse, asyncio.Event]] = {}
+        self._turns: WeakValueDictionary[tuple[str, str], asyncio.Lock] = WeakValueDictionary()
         self._tasks = TaskSet()
         self._uploads = Uploads(cached, self._tasks)
 
@@ -126,27 +128,31 @@ class Api:
         self, request: web.Request, kind: str, uid: str, path: Path, *, replace: bool
     ) -> web.StreamResponse:
         key = (kind, uid)
-        if replace and (old := self._sessions.get(key)):
-            # QEMU's console takes one client; the next one would wait in the backlog until this one is gone.
-            self._tasks.spawn(old[0].close(), name=f"replaced {kind}")
-            with contextlib.suppress(TimeoutError):
-                await asyncio.wait_for(old[1].wait(), 5)
-        reader, writer = await streams.open_socket(path)
-        socket = await streams.accept(request)
-        entry = (socket, asyncio.Event())
-        self._sessions[key] = entry
+        async with self._turns.setdefault(key, asyncio.Lock()):  # two that come at once must not both find nobody there
+            if replace:
+                await self._replace(key)
+            reader, writer = await streams.open_socket(path)
+            entry = (await _accept(request, writer), asyncio.Event())
+            self._sessions[key] = entry
         try:
-            await streams.splice(socket, reader, writer)
+            await streams.splice(entry[0], reader, writer)
         finally:
             entry[1].set()
             if self._sessions.get(key) is entry:
                 del self._sessions[key]
-        return socket
+        return entry[0]
+
+    async def _replace(self, key: tuple[str, str]) -> None:
+        """QEMU's console takes one client; the next one would wait in the backlog until this one is gone."""
+        if old := self._sessions.get(key):
+            self._tasks.spawn(old[0].close(), name=f"replaced {key[0]}")
+            with contextlib.suppress(TimeoutError):
+                await asyncio.wait_for(old[1].wait(), 5)
 
     async def screenshot(self, request: web.Request) -> web.StreamResponse:
         """The screen as PNG."""
         running = self._running(request)
-        image = await running.monitor.screenshot(running.sockets.directory / "screenshot.png")
+        image = await running.monitor.screenshot(running.sockets.directory)
         return web.Response(body=image, content_type="image/png")
 
     async def portforward(self, request: web.Request) -> web.StreamResponse:
@@ -169,7 +175,7 @@ class Api:
             reader, writer = await asyncio.wait_for(asyncio.open_connection(host, target), 10)
         except (OSError, TimeoutError) as error:
             raise errors.internal(f"dialing {host}:{target}: {error or 'timed out'}") from error
-        socket = await streams.accept(request)
+        socket = await _accept(request, writer)
         await streams.splice(socket, reader, writer)
         return socket
 
@@ -217,19 +223,30 @@ class Api:
         container = container or names[0]
         if container not in names:
             raise errors.bad_request(f"container {container} is not valid for pod {pod['metadata']['name']}")
-        if launchers.launcher_key(pod) is None:
+        if (key := launchers.launcher_key(pod)) is None:
             uid = pod["metadata"]["uid"]
             return [self._pods.files(uid).log], partial(self._pod_lives, pod)
         uid = (pod["metadata"].get("labels") or {}).get(launchers.CREATED_BY, "")
+        if self._machines.owner(uid) not in (None, key):  # a label is anybody's to write
+            raise errors.bad_request(f"pod {pod['metadata']['name']} is not of the machine that its labels name")
         found = self._machines.sockets(uid)
         if container == CONSOLE_LOG:
-            return [found.serial_log.with_suffix(".log.1"), found.serial_log], partial(self._pod_lives, pod)
-        return [found.directory / "qemu.log"], partial(self._pod_lives, pod)
+            return [logs.former(found.serial_log), found.serial_log], partial(self._pod_lives, pod)
+        return [logs.former(found.qemu_log), found.qemu_log], partial(self._pod_lives, pod)
 
     def _pod_lives(self, pod: Object) -> bool:
         metadata = pod["metadata"]
         now = self._cached.get(resources.PODS, metadata["namespace"], metadata["name"])
         return now is not None and now["metadata"]["uid"] == metadata["uid"] and not podstatus.is_final(now)
+
+
+async def _accept(request: web.Request, writer: asyncio.StreamWriter) -> web.WebSocketResponse:
+    """Answer the upgrade. A request that is none must not leave its connection to the guest open."""
+    try:
+        return await streams.accept(request)
+    except BaseException:
+        writer.close()
+        raise
 
 
 def _wanted(request: web.Request) -> logfiles.Wanted:

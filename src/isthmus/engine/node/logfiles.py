@@ -25,20 +25,23 @@ class Wanted:
 def find_tail(path: Path, lines: int) -> int:
     """The offset at which the last `lines` lines of a file begin."""
     with path.open("rb") as file:
-        end = at = file.seek(0, os.SEEK_END)
-        found = 0
+        end = file.seek(0, os.SEEK_END)
+        if not lines:
+            return end
+        at, left = end - 1, lines  # the newline that ends the file begins no further line
         while at > 0:
             start = max(0, at - CHUNK)
             file.seek(start)
             block = file.read(at - start)
-            for index in range(len(block) - 1, -1, -1):
-                # The newline that ends the file begins no further line.
-                if block[index] == 0x0A and start + index != end - 1:
-                    found += 1
-                    if found == lines:
-                        return start + index + 1
-            at = start
-    return 0 if lines else end
+            inside = block.count(b"\n")
+            if inside < left:
+                at, left = start, left - inside
+                continue
+            index = len(block)
+            for _ in range(left):
+                index = block.rfind(b"\n", 0, index)
+            return start + index + 1
+    return 0
 
 
 def _sizes(paths: Sequence[Path]) -> list[Path]:

@@ -75,7 +75,7 @@ class PodReconciler:
         try:
             volumes = await self._volumes(pod)
             container = pod["spec"]["containers"][0]
-            environment = {**self._environment, **_environment(container)}
+            environment = {**process.given_environment(container), **self._environment}
             pid = process.start(files, [str(a) for a in container.get("args") or ()], volumes, environment)
         except (MachineError, run.CommandError) as error:
             reason = error.reason if isinstance(error, MachineError) else "CreateContainerError"
@@ -153,10 +153,6 @@ class PodReconciler:
             return pod
         body = {"metadata": {"resourceVersion": pod["metadata"]["resourceVersion"]}, "status": difference}
         return await self._cached.patch(resources.PODS, pod, body, subresource="status")
-
-
-def _environment(container: Object) -> dict[str, str]:
-    return {entry["name"]: str(entry["value"]) for entry in container.get("env") or () if "value" in entry}
 
 
 def _last_line(log: Path, limit: int = 2048) -> str:

@@ -33,6 +33,9 @@ class Networks(Protocol):
     async def release(self, namespace: str, name: str) -> None:
         """Free the addresses that were kept for a VM."""
 
+    def holders(self) -> set[tuple[str, str]]:
+        """The VMs for which addresses are kept."""
+
 
 @dataclass(frozen=True, slots=True)
 class Prepared:

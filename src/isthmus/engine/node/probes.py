@@ -83,7 +83,7 @@ class Target:
     async def address(self, wanted: Any) -> tuple[str, int]:
         """Where a port of the guest, by number or name, is reached. Raises ProbeError."""
         port = self.ports.get(str(wanted)) or (int(wanted) if str(wanted).isdecimal() else 0)
-        if not port:
+        if not 0 < port < 65536:
             raise ProbeError(f"the VMI has no port named {wanted!r}")
         try:
             return await portforward.ensure_target(self.running, self.record, port, "tcp")

@@ -20,6 +20,7 @@ from isthmus.engine.node import launchers, podstatus, preparing, probes, status
 from isthmus.engine.node.disk import volumes
 from isthmus.engine.node.guestcare import GuestCare
 from isthmus.engine.node.jobs import Jobs
+from isthmus.engine.node.net.model import NetworkError
 from isthmus.engine.node.vm.errors import MachineError
 from isthmus.engine.node.vm.machines import Machines
 from isthmus.engine.node.vm.process import Exit
@@ -321,10 +322,14 @@ class VmiReconciler:
         known = {vmi["metadata"]["uid"] for vmi in self._cached.informer(resources.VMIS).list()}
         for uid in self._machines.uids():
             if uid not in known:
-                await self._remove(uid)
-        for key in self._machines.keepers():
+                try:
+                    await self._remove(uid)
+                except NetworkError as error:  # the next round tries again
+                    log.warning("what %s has left could not all be removed: %s", uid, error)
+        for key in {*self._machines.keepers(), *self._networks.holders()}:
             if self._cached.get(resources.VMS, *key) is None and self._cached.get(resources.VMIS, *key) is None:
                 await self._machines.forget(key)  # deleted while no agent ran: a VM of its name is another
+                await self._networks.release(*key)
 
     async def _remove(self, uid: str) -> None:
         """A machine without its VMI: ended at once, its directory and networks removed."""

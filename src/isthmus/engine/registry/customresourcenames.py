@@ -11,6 +11,7 @@ from isthmus.engine.registry.admission import Lookup, Plugin
 from isthmus.engine.registry.registry import Served
 from isthmus.engine.registry.write import WriteContext
 from isthmus.lib import clock
+from isthmus.machinery import errors
 
 Object = dict[str, Any]
 CRDS = "customresourcedefinitions.apiextensions.k8s.io"
@@ -75,4 +76,18 @@ def _set(status: Object, kind: str, value: bool, reason: str, message: str) -> N
     status["conditions"] = conditions
 
 
-PLUGINS = (Plugin("CustomResourceNames", frozenset({CRDS}), validate=_accept),)
+def _definition_must_stay(
+    served: Served, _new: Object, old: Object | None, _context: WriteContext, lookup: Lookup
+) -> None:
+    """While a definition goes, and its objects with it, no new ones come."""
+    if old is not None or not served.custom:
+        return
+    definition = lookup(CRDS, "", served.kind.resource)
+    if definition is not None and "deletionTimestamp" in definition["metadata"] and not served.kind.definition:
+        raise errors.method_not_allowed("create not allowed while custom resource definition is terminating")
+
+
+PLUGINS = (
+    Plugin("CustomResourceNames", frozenset({CRDS}), validate=_accept),
+    Plugin("CustomResourceDefinitionLifecycle", validate=_definition_must_stay),
+)

@@ -23,6 +23,7 @@ log = logging.getLogger(__name__)
 Object = dict[str, Any]
 CRDS = "customresourcedefinitions.apiextensions.k8s.io"
 CLEANUP = "customresourcecleanup.apiextensions.k8s.io"
+FIRST_PAUSE, LONGEST_PAUSE = 0.2, 1.0  # seconds between two looks at what is left of a kind that goes
 
 
 class CustomResources:
@@ -32,6 +33,7 @@ class CustomResources:
         self._store, self._registry, self._storage = store, registry, storage
         self._built_in = {kind.resource for kind in registry.kinds()}
         self._tasks: set[asyncio.Task[None]] = set()
+        self._going: set[str] = set()  # CRDs whose objects are being deleted
 
     def start(self) -> None:
         """Serve the CRDs that are stored, then follow."""
@@ -43,8 +45,10 @@ class CustomResources:
         for row in rows:
             crd = row.decode()
             name = crd["metadata"]["name"]
-            if name in self._built_in:
-                continue  # KubeVirt's and our own CRDs may be applied over the built-in kinds: ours serve
+            if name in self._built_in:  # KubeVirt's and our own CRDs may be applied over these, and go: ours serve
+                if self._begins_to_go(crd):
+                    self._spawn(self._let_go(name))
+                continue
             if row.change is Change.DELETED:
                 self._registry.remove(name)
                 self._store.hub.end(name)
@@ -54,8 +58,17 @@ class CustomResources:
             served = customresourcenames.is_established(crd)
             if served and (before.get("spec") != crd["spec"] or not customresourcenames.is_established(before)):
                 self._registry.add(catalogue.kind_from_crd(crd))
-            if "deletionTimestamp" in crd["metadata"] and CLEANUP in crd["metadata"].get("finalizers", []):
+            if self._begins_to_go(crd):
                 self._spawn(self._empty(name))
+
+    def _begins_to_go(self, crd: Object) -> bool:
+        """Whether it waits for its objects to be deleted, and nobody has begun to."""
+        metadata = crd["metadata"]
+        if "deletionTimestamp" not in metadata or CLEANUP not in metadata.get("finalizers", []):
+            return False
+        begins = metadata["name"] not in self._going
+        self._going.add(metadata["name"])
+        return begins
 
     def _spawn(self, work: Coroutine[Any, Any, None]) -> None:
         task = asyncio.get_running_loop().create_task(work)
@@ -75,8 +88,7 @@ class CustomResources:
 
     async def _empty(self, name: str) -> None:
         """Delete every object of a kind that goes, then let the CRD go."""
-        served, crds = self._registry.by_resource(name), self._registry.by_resource(CRDS)
-        assert crds
+        served, pause = self._registry.by_resource(name), FIRST_PAUSE
         context = WriteContext("system:apiserver", ("system:masters",), manager="apiserver")
         while served and (rows := self._store.table(served.stored_as).list(None)):
             for row in rows:
@@ -85,7 +97,14 @@ class CustomResources:
                 except errors.StatusError as error:
                     if error.code != 404:
                         log.warning("cannot delete %s of the kind that goes: %s", row.key, error)
-            await asyncio.sleep(0.2)  # finalizers of the objects want their time
+            await asyncio.sleep(pause)  # finalizers of the objects want their time
+            pause = min(2 * pause, LONGEST_PAUSE)
+        await self._let_go(name)
+
+    async def _let_go(self, name: str) -> None:
+        crds = self._registry.by_resource(CRDS)
+        assert crds
+        context = WriteContext("system:apiserver", ("system:masters",), manager="apiserver")
 
         def let_go(crd: Object) -> Object:
             kept = [f for f in crd["metadata"].get("finalizers", []) if f != CLEANUP]
@@ -97,3 +116,5 @@ class CustomResources:
         except errors.StatusError as error:
             if error.code != 404:
                 log.warning("cannot remove the finalizer of CRD %s: %s", name, error)
+        finally:
+            self._going.discard(name)

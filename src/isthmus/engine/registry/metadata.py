@@ -57,12 +57,15 @@ def same(old: Object, new: Object) -> bool:
 def carry_over(served: Served, old: Object, new: Object, context: WriteContext) -> Object:
     """`new` with put back what a write to this endpoint may not change.
 
-    The result and its metadata are fresh dicts; what lies below may be shared with both arguments.
+    It is in the storage version now, in whichever version of its CRD it lay in the store. The result and its metadata
+    are fresh dicts; what lies below may be shared with both arguments.
     """
     metadata = dict(old["metadata"])
     wanted = new.get("metadata") or {}
     if context.subresource == "":
         metadata = dict(wanted)
+        if metadata.get("managedFields") == [{}]:  # how a patch says that nobody shall own anything
+            metadata["managedFields"] = []
         for name in OWNED:
             put(metadata, name, old["metadata"].get(name))
         if not metadata.get("managedFields") and "managedFields" in old["metadata"] and "managedFields" not in wanted:
@@ -77,7 +80,7 @@ def carry_over(served: Served, old: Object, new: Object, context: WriteContext) 
         new = kept | ({"status": new["status"]} if "status" in new else {})
     elif context.subresource == "" and served.kind.status:
         new = {k: v for k, v in new.items() if k != "status"} | ({"status": old["status"]} if "status" in old else {})
-    return {**new, "apiVersion": old["apiVersion"], "kind": old["kind"], "metadata": metadata}
+    return {**new, "apiVersion": served.kind.api_version(), "kind": old["kind"], "metadata": metadata}
 
 
 def check_preconditions(served: Served, old: Object, wanted: Object) -> None:

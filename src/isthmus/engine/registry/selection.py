@@ -26,9 +26,14 @@ class Selection:
 
     @classmethod
     def of_request(cls, served: Served, namespace: str, query: Mapping[str, str], name: str = "") -> "Selection":
-        """By a request's parameters; `name` is that of the path (GET .../watch/pods/NAME), if it has one."""
-        wanted = query.get("fieldSelector", "") or (f"metadata.name={name}" if name else "")
-        return cls(served, namespace, query.get("labelSelector", ""), wanted)
+        """By a request's parameters; `name` is that of the path (GET .../watch/pods/NAME), if it has one.
+
+        Whoever may watch that one object sees no other, whatever the selector says.
+        """
+        terms = [str(fields.Requirement("metadata.name", equal=True, value=name))] if name else []
+        if given := query.get("fieldSelector"):
+            terms.append(given)
+        return cls(served, namespace, query.get("labelSelector", ""), ",".join(terms))
 
     @property
     def label(self) -> tuple[str, str] | None:

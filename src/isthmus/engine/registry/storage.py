@@ -64,8 +64,8 @@ class Storage:
         self._admission.validate(served, obj, None, context)
         if meta.counts_generations(served):
             metadata["generation"] = 1
-        if context.operation != "Apply":
-            meta.put(metadata, "managedFields", _owners(served, None, obj, context))
+        owners = metadata.get("managedFields") if context.operation == "Apply" else _owners(served, None, obj, context)
+        meta.put(metadata, "managedFields", owners)
         key = (served.stored_as, metadata.get("namespace", ""), metadata["name"])
         if self.store.head(key) is not None:
             raise errors.already_exists(kind.group, kind.plural, metadata["name"])
@@ -111,8 +111,8 @@ class Storage:
         self._admission.validate(served, new, old, context)
         if meta.counts_generations(served) and meta.spec_changed(old, new):
             metadata["generation"] = int(metadata.get("generation") or 0) + 1
-        if context.operation != "Apply":
-            meta.put(metadata, "managedFields", _owners(served, old, new, context))
+        owners = metadata.get("managedFields") if context.operation == "Apply" else _owners(served, old, new, context)
+        meta.put(metadata, "managedFields", owners)
         if meta.same(old, new):
             return await self._unchanged(head)
         if "deletionTimestamp" in metadata and not metadata.get("finalizers") and not meta.waits(served, new):

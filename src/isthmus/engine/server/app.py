@@ -11,6 +11,7 @@ import orjson
 from isthmus.engine.auth import authentication, impersonation
 from isthmus.engine.auth.authorization import forbidden
 from isthmus.engine.auth.user import ANONYMOUS, User
+from isthmus.engine.registry.registry import Served
 from isthmus.engine.server import (
     compression,
     metrics,
@@ -26,6 +27,7 @@ from isthmus.engine.server.handlers import create, delete, get, patch, update, w
 from isthmus.engine.server.handlers.body import warning_header
 from isthmus.engine.server.message import Request, Response
 from isthmus.engine.server.requestinfo import RequestInfo
+from isthmus.engine.server.subresources import pods
 from isthmus.machinery import errors, rbac
 
 log = logging.getLogger(__name__)
@@ -40,6 +42,8 @@ VERBS = {
     "delete": delete.delete,
     "deletecollection": delete.deletecollection,
 }
+CREATES = {"bindings": pods.bindings}  # what is stored under another name than it is sent to
+NAMED = {"create": False, "update": True, "patch": True}  # whether the path names the object, which RBAC looks at
 
 
 class App:
@@ -68,7 +72,7 @@ class App:
             if len(response.body) >= compression.MINIMUM:
                 response = await compression.compress(request, response)
         code = response.status if response else 200
-        served = code != 404 or self._server.registry.find(info.group, info.version, info.resource) is not None
+        served = self._server.registry.find(info.group, info.version, info.resource) is not None
         metrics.observe(info, code, time.perf_counter() - started, served=served)
         return response
 
@@ -83,6 +87,8 @@ class App:
         served = self._server.registry.find(info.group, info.version, info.resource)
         if served is None:
             return await subresources.serve_namespace(self._server, request, info, user)
+        if not _is_in_scope(served, info):
+            raise errors.path_not_found()
         call = Call(self._server, request, info, user, served)
         response = await _dispatch(call)
         if served.kind.deprecated_versions and response is not None and (old := served.kind.deprecation(info.version)):
@@ -122,11 +128,23 @@ class App:
 async def _dispatch(call: Call) -> Response | None:
     if call.info.subresource:
         return await subresources.serve(call)
-    if call.info.verb not in call.served.kind.verbs:
+    verb, named = call.info.verb, bool(call.info.name)
+    if verb not in call.served.kind.verbs or NAMED.get(verb, named) != named:
         raise errors.method_not_allowed()
-    if call.info.verb == "create" and (review := reviews.find(call.served.kind.resource)):
-        return await review(call)
-    return await VERBS[call.info.verb](call)
+    resource = call.served.kind.resource
+    if verb == "create" and (special := CREATES.get(resource) or reviews.find(resource)):
+        return await special(call)
+    return await VERBS[verb](call)
+
+
+def _is_in_scope(served: Served, info: RequestInfo) -> bool:
+    """Whether a path names a namespace only where the kind has one: what a role allows in a namespace ends there.
+
+    A Namespace itself lies in its own (RequestInfo), so that roles of a namespace can be about it.
+    """
+    if served.kind.namespaced or not info.namespace:
+        return True
+    return served.kind.resource == "namespaces" and info.namespace == info.name
 
 
 def _rbac_subresource(subresource: str) -> str:

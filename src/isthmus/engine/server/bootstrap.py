@@ -55,11 +55,14 @@ def _new_schema(crd: Object, ours: Object) -> Object:
 
 
 def _missing_rules(role: Object, ours: Object) -> Object:
-    """Our rules that are not there; none for a role whose owner has said so (kube-apiserver's annotation)."""
-    if (role["metadata"].get("annotations") or {}).get(AUTOUPDATE) == "false":
+    """Our rules and labels that are not there; none where the owner has said so (kube-apiserver's annotation)."""
+    metadata = role["metadata"]
+    if (metadata.get("annotations") or {}).get(AUTOUPDATE) == "false":
         return role
     rules = role.get("rules") or []
-    return role | {"rules": rules + [rule for rule in ours["rules"] if rule not in rules]}
+    labels = ours["metadata"]["labels"] | (metadata.get("labels") or {})
+    rules = rules + [rule for rule in ours["rules"] if rule not in rules]
+    return role | {"metadata": metadata | {"labels": labels}, "rules": rules}
 
 
 # kind -> (what is stored, what we ship) -> what is to be stored

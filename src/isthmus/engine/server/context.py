@@ -66,7 +66,9 @@ class Call:
     def from_stored(self, obj: Object) -> Object:
         """A stored object in the version of this request; the argument is not changed."""
         kind = self.served.kind
-        return conversion.from_stored(kind, obj, self.info.version) if kind.conversion else obj
+        if not kind.conversion and obj["apiVersion"] == kind.api_version(self.info.version):
+            return obj
+        return conversion.from_stored(kind, obj, self.info.version)
 
     def write_context(self) -> WriteContext:
         """Who writes, and how, by this request's parameters. Raises StatusError 422."""

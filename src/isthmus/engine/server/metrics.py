@@ -19,8 +19,8 @@ _seconds: dict[str, list[float]] = {}  # verb -> how many in each bucket and bey
 
 def observe(info: RequestInfo, code: int, seconds: float, *, served: bool = True) -> None:
     """Count one request; of a resource that is not `served`, only that it was asked for: clients invent no labels."""
-    known = served or code != 404
-    key = (info.verb if known or info.is_resource else "", info.group * known, info.resource * known, code)
+    known = served or (code != 404 and not info.is_resource)
+    key = (info.verb if known or info.is_resource else "", info.group * served, info.resource * served, code)
     _requests[key] = _requests.get(key, 0) + 1
     if info.verb != "watch" and known:
         if (row := _seconds.get(info.verb)) is None:

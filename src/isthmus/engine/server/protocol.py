@@ -202,9 +202,7 @@ class Connection(asyncio.Protocol):
                 self._send(response, head_only=request.method == "HEAD", keep_alive=request.keep_alive)
             elif not self._raw and not request.keep_alive:
                 self.transport.close()
-            if not self._drained.is_set():
-                self._deadline = asyncio.get_running_loop().time() + IDLE_SECONDS
-                await self._drained.wait()  # a client that reads nothing gets nothing more
+            await self.drained_in_time()  # a client that reads nothing gets nothing more
         except asyncio.CancelledError:
             self.transport.abort()
             raise
@@ -255,6 +253,13 @@ class Connection(asyncio.Protocol):
     async def drained(self) -> None:
         """Wait until the client has read most of what was written."""
         await self._drained.wait()
+
+    async def drained_in_time(self) -> None:
+        """`drained`, by a client that reads on: one that reads nothing for IDLE_SECONDS is dropped."""
+        if not self._drained.is_set():
+            self._unread, self._deadline = 0, asyncio.get_running_loop().time() + IDLE_SECONDS
+            await self._drained.wait()
+            self._deadline = FOREVER
 
     @property
     def idle(self) -> bool:

@@ -17,6 +17,7 @@ from isthmus.kinds import conversion
 from isthmus.machinery import accept, table
 
 Object = dict[str, Any]
+START = b'{"apiVersion":"'  # of every object in the store
 OFFERED = (accept.JSON, accept.YAML)  # YAML is made of the JSON at the end (`readable`)
 
 
@@ -44,23 +45,28 @@ def _list(kind: str, api_version: str, metadata: Object, items: Sequence[bytes])
 
 
 class Json:
-    """Stored bytes, in the version that was asked for."""
+    """Stored bytes, in the version that was asked for.
+
+    Objects of a CRD may lie there in any version that it ever stored; those of built-in kinds only in one.
+    """
 
     def __init__(self, served: Served, version: str) -> None:
         kind = served.kind
         self._kind = kind
         self._api_version = kind.api_version(version)
-        self._stored = f'"apiVersion":"{kind.api_version()}"'.encode()
-        self._wanted = b"" if version == kind.storage_version else f'"apiVersion":"{self._api_version}"'.encode()
+        self._start = f'{{"apiVersion":"{self._api_version}"'.encode()
+        self._as_stored = version == kind.storage_version and bool(kind.definition)
         self.cache_key = f"json/{self._api_version}"
 
     def one(self, value: bytes) -> bytes:
         """See Representation."""
-        return value.replace(self._stored, self._wanted, 1) if self._wanted else value
+        if self._as_stored or value.startswith(self._start):
+            return value
+        return self._start + value[value.index(b'"', len(START)) + 1 :]
 
     def many(self, rows: Sequence[Row], metadata: Object) -> bytes:
         """See Representation."""
-        values = [self.one(r.value) for r in rows] if self._wanted else [r.value for r in rows]
+        values = [r.value for r in rows] if self._as_stored else [self.one(r.value) for r in rows]
         return _list(self._kind.list_kind, self._api_version, metadata, values)
 
 
@@ -111,6 +117,7 @@ class Table:
         self._plan = served.columns(version)
         self._version = form_version
         self._include = table.check_include(include_object)
+        self._whole = _whole(served, version)
         self._head = partial_head(form_version)
         self._definitions = True
         self.cache_key = ""
@@ -128,7 +135,7 @@ class Table:
         return orjson.dumps(table.build(definitions, self._rows(rows), metadata, self._version))
 
     def _rows(self, rows: Sequence[Row]) -> Iterator[Object]:
-        plan, now, include, head = self._plan, datetime.now(UTC), self._include, self._head
+        plan, now, include, head, whole = self._plan, datetime.now(UTC), self._include, self._head, self._whole.one
         for row in rows:
             if not plan.lasting:
                 cells = plan.compute(row.decode(), now)
@@ -139,18 +146,22 @@ class Table:
             if include == "Metadata":
                 yield {"cells": cells, "object": orjson.Fragment(head + row.metadata + b"}")}
             else:
-                yield {"cells": cells, "object": orjson.Fragment(row.value) if include == "Object" else None}
+                yield {"cells": cells, "object": orjson.Fragment(whole(row.value)) if include == "Object" else None}
 
 
 def choose(served: Served, version: str, header: str, include_object: str = "") -> tuple[Representation, str]:
     """The representation that an Accept header asks for, and its content type. Raises StatusError 406."""
     media = accept.negotiate(header, OFFERED, accept.OBJECT_FORMS)
     content_type = media.content_type.replace(accept.YAML, accept.JSON, 1)
-    kind = served.kind
     if media.form == "Table":
         return Table(served, version, media.version, include_object), content_type
     if media.form:
         return Metadata(media.version), content_type
+    return _whole(served, version), content_type
+
+
+def _whole(served: Served, version: str) -> Json | Converted:
+    kind = served.kind
     if kind.conversion and (kind.stored_as or version != kind.storage_version):
-        return Converted(served, version), content_type
-    return Json(served, version), content_type
+        return Converted(served, version)
+    return Json(served, version)

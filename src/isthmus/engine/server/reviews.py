@@ -5,19 +5,25 @@ from typing import Any
 
 import orjson
 
+from isthmus.engine.auth.tokens import ISSUER
 from isthmus.engine.auth.user import User
 from isthmus.engine.server import upload
 from isthmus.engine.server.context import Call
 from isthmus.engine.server.handlers import body
 from isthmus.engine.server.message import Response
-from isthmus.machinery import errors, rbac
+from isthmus.machinery import causes, errors, rbac
 
 Object = dict[str, Any]
 AUTHENTICATION, AUTHORIZATION = "authentication.k8s.io", "authorization.k8s.io"
 
 
-def _attributes(spec: Object, namespace: str = "") -> rbac.Attributes:
-    if resource := spec.get("resourceAttributes"):
+def _attributes(spec: Object, wrong: list[errors.Cause], namespace: str = "") -> rbac.Attributes:
+    """What is asked about; what is wrong with the question is added to `wrong`."""
+    resource, path = spec.get("resourceAttributes"), spec.get("nonResourceAttributes")
+    if resource is not None and path is not None:
+        why = "cannot be specified in combination with resourceAttributes"
+        wrong.append(causes.invalid("spec.nonResourceAttributes", path, why))
+    if resource is not None:
         return rbac.Attributes(
             verb=resource.get("verb", ""),
             group=resource.get("group", ""),
@@ -27,25 +33,33 @@ def _attributes(spec: Object, namespace: str = "") -> rbac.Attributes:
             namespace=namespace or resource.get("namespace", ""),
             name=resource.get("name", ""),
         )
-    if path := spec.get("nonResourceAttributes"):
-        return rbac.Attributes(verb=path.get("verb", ""), path=path.get("path", ""))
-    raise errors.bad_request("spec: exactly one of resourceAttributes or nonResourceAttributes must be given")
+    if path is None:
+        why = "exactly one of nonResourceAttributes or resourceAttributes must be specified"
+        wrong.append(causes.invalid("spec.resourceAttributes", None, why))
+        path = {}
+    return rbac.Attributes(verb=path.get("verb", ""), path=path.get("path", ""))
 
 
-def _decision(call: Call, user: User, attributes: rbac.Attributes) -> Object:
-    allowed = call.server.authorizer.allows(user, attributes)
-    return {"allowed": allowed}
+def _decision(call: Call, user: User, attributes: rbac.Attributes, wrong: list[errors.Cause]) -> Object:
+    if wrong:
+        raise errors.invalid(AUTHORIZATION, call.served.kind.kind, "", wrong)
+    return {"allowed": call.server.authorizer.allows(user, attributes)}
 
 
 def _self_access(call: Call, review: Object) -> Object:
-    return _decision(call, call.user, _attributes(review.get("spec") or {}))
+    wrong: list[errors.Cause] = []
+    return _decision(call, call.user, _attributes(review.get("spec") or {}, wrong), wrong)
 
 
 def _subject_access(call: Call, review: Object) -> Object:
     spec = review.get("spec") or {}
     namespace = call.info.namespace if call.served.kind.namespaced else ""
     user = User(spec.get("user", ""), tuple(spec.get("groups") or ()))
-    return _decision(call, user, _attributes(spec, namespace))
+    wrong: list[errors.Cause] = []
+    attributes = _attributes(spec, wrong, namespace)
+    if not (user.name or user.groups):
+        wrong.append(causes.invalid("spec.user", "", "at least one of user or group must be specified"))
+    return _decision(call, user, attributes, wrong)
 
 
 def _self_rules(call: Call, review: Object) -> Object:
@@ -67,16 +81,20 @@ def _self_subject(call: Call, _review: Object) -> Object:
 
 
 def _token(call: Call, review: Object) -> Object:
-    spec = review.get("spec") or {}
+    """Whose token it is, and for which of the audiences that the asker is one of it was issued."""
+    spec, tokens = review.get("spec") or {}, call.server.tokens
+    token, audiences = spec.get("token", ""), spec.get("audiences") or [ISSUER]
+    if not token:
+        raise errors.bad_request("token is required for TokenReview in authentication")
     try:
-        user = call.server.tokens.user(spec.get("token", ""), *(spec.get("audiences") or [])[:1])
+        user = tokens.user(token, audiences)
     except errors.StatusError:
         return {
             "authenticated": False,
             "user": {},
-            "error": "the token is not one of ours, expired, or its account is gone",
+            "error": "the token is not one of ours, expired, for another audience, or its account is gone",
         }
-    return {"authenticated": True, "user": _user_info(user), "audiences": spec.get("audiences") or []}
+    return {"authenticated": True, "user": _user_info(user), "audiences": tokens.audiences(token, audiences)}
 
 
 REVIEWS: dict[str, Callable[[Call, Object], Object]] = {
@@ -97,8 +115,11 @@ def find(resource: str) -> Callable[[Call], Awaitable[Response]] | None:
         return None
 
     async def answer(call: Call) -> Response:
-        obj = body.read_any(call, call.write_context())
         kind = call.served.kind
+        obj = body.read_as(call, call.write_context(), kind.api_version(call.info.version), kind.kind)
+        body.check_kind(call, obj)
+        if not isinstance(obj.get("spec") or {}, dict):
+            raise errors.bad_request("spec: must be an object")
         head = {"kind": kind.kind, "apiVersion": kind.api_version(call.info.version)}
         answered = head | {"metadata": obj.get("metadata") or {}, "spec": obj.get("spec") or {}}
         return Response(orjson.dumps(answered | {"status": review(call, obj)}), 201)

@@ -79,5 +79,5 @@ class Stream:
         self._transport.abort()
 
     async def drained(self) -> None:
-        """Wait until the client has caught up."""
-        await self._connection.drained()
+        """Wait until the client has caught up; one that does not read at all is dropped."""
+        await self._connection.drained_in_time()

@@ -68,6 +68,8 @@ class WebSocketStream:
             self._protocol.receive_eof()
         self._protocol.events_received()
         self._flush()
+        if self.overrun:  # by answers to pings, which nobody reads
+            self._transport.abort()
 
     def _flush(self) -> None:
         for data in self._protocol.data_to_send():
@@ -99,4 +101,4 @@ class WebSocketStream:
 
     async def drained(self) -> None:
         """See Stream."""
-        await self._connection.drained()
+        await self._connection.drained_in_time()

@@ -53,11 +53,12 @@ class Store:
         self.failing = False  # whether the last commit did not reach the disk
         self.compacted = self._log.meta("compacted")
         self._forgotten = self.compacted  # how far compaction has come on disk
+        self._unknown = self.compacted  # up to here any resource may have had deletions of which nothing is left
         self._allocated = self.revision
         for row in self._log.snapshot(self.revision):
             self.table(row.key[0]).put(row)
         for resource, revision in self._log.last_revisions():
-            self.table(resource).last_revision = revision  # that of a deletion, perhaps, which left no row
+            self.table(resource).last_revision = max(revision, self._unknown)  # a deletion's, perhaps: it left no row
 
     def start(self) -> None:
         """Begin compacting in the background."""
@@ -79,7 +80,7 @@ class Store:
     def table(self, resource: str) -> Table:
         """The committed objects of one resource."""
         if (table := self._tables.get(resource)) is None:
-            table = self._tables[resource] = Table()
+            table = self._tables[resource] = Table(self._unknown)
         return table
 
     def get(self, key: Key) -> Row | None:

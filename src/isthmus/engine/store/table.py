@@ -14,9 +14,9 @@ class Table:
 
     __slots__ = ("_by_label", "_keys", "last_revision", "rows")
 
-    def __init__(self) -> None:
+    def __init__(self, last_revision: int = 0) -> None:
         self.rows: dict[tuple[str, str], Row] = {}
-        self.last_revision = 0  # of the last change to any of them
+        self.last_revision = last_revision  # of the last change to any of them, or later
         self._keys: list[tuple[str, str]] | None = None
         self._by_label: dict[str, Index] = {}
 

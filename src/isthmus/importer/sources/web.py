@@ -196,8 +196,13 @@ class _WebStream:
             self._response = None
 
 
+def may_have_credentials(url: SplitResult, first: SplitResult) -> bool:
+    """Whether credentials for `first` may go to `url`: its own host, and not in the clear if they were not meant so."""
+    return url.netloc == first.netloc and url.scheme in (first.scheme, "https")
+
+
 def _request(address: Address, headers: dict[str, str]) -> http.client.HTTPResponse:
-    """GET, following redirects; credentials are not sent to another host."""
+    """GET, following redirects; credentials stay with the host that they are for."""
     url = address.url
     for _ in range(MOST_REDIRECTS + 1):
         if url.scheme == "https":
@@ -208,9 +213,8 @@ def _request(address: Address, headers: dict[str, str]) -> http.client.HTTPRespo
             connection = http.client.HTTPConnection(url.netloc, timeout=TIMEOUT)
         else:
             raise http.client.HTTPException(f"redirected to a {url.scheme or 'nameless'} URL")
-        sent = (
-            headers if url.netloc == address.url.netloc else {k: v for k, v in headers.items() if k != "Authorization"}
-        )
+        trusted = may_have_credentials(url, address.url)
+        sent = headers if trusted else {k: v for k, v in headers.items() if k != "Authorization"}
         connection.request("GET", (url.path or "/") + (f"?{url.query}" if url.query else ""), headers=sent)
         response = connection.getresponse()
         location = response.headers.get("Location", "")

@@ -65,6 +65,26 @@ async def test_a_request_for_an_administrator_is_refused(api) -> None:
     assert "system:masters group is not allowed" in refused["message"]
 
 
+KUBELET = "kubernetes.io/kube-apiserver-client-kubelet"
+
+
+@pytest.mark.parametrize(
+    ("subject", "message"),
+    [
+        (("system:node:n", "system:masters"), "organization is not system:nodes"),
+        (("system:node:n", "system:nodes", "system:masters"), "organization is not system:nodes"),
+        (("admin", "system:nodes"), "does not begin with system:node:"),
+        (("system:node:n", "system:nodes"), ""),
+    ],
+)
+async def test_the_signer_of_kubelets_makes_nodes_only(api, subject, message) -> None:
+    await api("POST", CSRS, request(*subject, signer=KUBELET), code=201)
+    await decide(api, APPROVED)
+    status = (await api("GET", f"{CSRS}/r", code=200))["status"]
+    assert ("certificate" in status) == (not message)
+    assert message in str(status["conditions"][-1].get("message"))
+
+
 async def test_an_approver_needs_the_signer(api) -> None:
     rule = {"apiGroups": ["certificates.k8s.io"], "resources": ["*"], "verbs": ["get", "update"]}
     role = {"metadata": {"name": "half"}, "rules": [rule]}

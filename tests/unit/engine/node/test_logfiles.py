@@ -28,6 +28,14 @@ def test_the_tail_is_the_last_lines(tmp_path_factory, lines, count, ended):
     assert text[logfiles.find_tail(path, count) :] == expected
 
 
+def test_a_tail_longer_than_a_block_is_found_across_blocks(tmp_path):
+    path = tmp_path / "x"
+    text = b"".join(b"%d\n" % number for number in range(40_000))
+    path.write_bytes(text)
+    for count in (1, 2, 20_000, 39_999, 40_000, 50_000):
+        assert text[logfiles.find_tail(path, count) :] == b"".join(text.splitlines(keepends=True)[-count:])
+
+
 async def test_older_files_come_first(tmp_path):
     old, new = tmp_path / "old", tmp_path / "new"
     old.write_bytes(b"1\n")

@@ -58,6 +58,10 @@ def test_a_guest_is_ready_after_enough_successes_and_unready_after_enough_failur
     assert verdicts(probe, results, good=False) == expected
 
 
+async def test_a_port_that_cannot_be_is_a_failure_and_not_the_end_of_the_probe():
+    assert "no port named 70000" in await probes.ask(target(None), {"tcpSocket": {"port": 70000}})
+
+
 def test_numbers_that_are_not_given_are_kubernetes_own():
     assert Settings.of({}) == Settings(0, 10, 1, 1, 3)
 

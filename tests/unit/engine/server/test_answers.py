@@ -27,6 +27,8 @@ async def test_large_answers_are_gzipped_for_who_takes_it(api) -> None:
 async def test_requests_are_counted_and_invented_paths_make_no_labels(api) -> None:
     await api("GET", CONFIGMAPS, code=200)
     await api("GET", "/apis/invented.example/v1/inventions", code=404)
+    await api("GET", "/apis/invented.example/v1/inventions", code=401, authorization="")
+    await api("GET", "/apis/invented.example/v1/inventions", code=403, user="nobody")
     text = await api("GET", "/metrics", code=200)
     assert 'apiserver_request_total{code="200",group="",resource="configmaps",verb="list"}' in text
     assert 'apiserver_request_duration_seconds_bucket{le="+Inf",verb="list"}' in text

@@ -46,3 +46,12 @@ async def test_a_role_of_ours_gets_its_new_rules_unless_its_owner_said_no(api, a
     await api("PUT", path, role | {"rules": [own]}, code=200)
     await bootstrap.write(api.server)
     assert (await api("GET", path, code=200))["rules"] == [own, *shipped] if renewed else [own]
+
+
+async def test_roles_of_an_older_home_begin_to_collect_from_each_other(api) -> None:
+    role = await api("GET", f"{ROLES}/view", code=200)
+    wanted = role["metadata"]["labels"]
+    role["metadata"]["labels"] = {"kubernetes.io/bootstrapping": "rbac-defaults", "own": "1"}
+    await api("PUT", f"{ROLES}/view", role, code=200)
+    await bootstrap.write(api.server)
+    assert (await api("GET", f"{ROLES}/view", code=200))["metadata"]["labels"] == {**wanted, "own": "1"}

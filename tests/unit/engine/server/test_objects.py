@@ -327,3 +327,70 @@ async def test_a_client_that_hangs_up_in_a_watch_is_forgotten(api) -> None:
         answer.close()
     await asyncio.sleep(0.05)
     assert not api.server.store.hub._sinks.get("configmaps")
+
+
+CONFIG = "/api/v1/namespaces/default/configmaps"
+SECRETS = "/api/v1/namespaces/default/secrets"
+
+
+@pytest.mark.parametrize(
+    ("path", "body", "message"),
+    [
+        (CONFIG, {"data": {"a": "x" * (1 << 20), "b": "x"}}, "may not be more than 1048576 bytes"),
+        (CONFIG, {"data": {"a": ""}, "binaryData": {"a": "MQ=="}}, "duplicate of key present in binaryData"),
+        (SECRETS, {"data": {"a": "QUFB" * 400_000}}, "may not be more than 1048576 bytes"),
+        (SECRETS, {"type": "kubernetes.io/tls", "data": {"tls.crt": ""}}, "data[tls.key]: Required value"),
+        (SECRETS, {"type": "kubernetes.io/dockerconfigjson"}, "data[.dockerconfigjson]: Required value"),
+        (SECRETS, {"stringData": ["x"]}, "stringData"),
+        (SECRETS, {"stringData": {"a": 1}}, "stringData.a"),
+    ],
+)
+async def test_data_that_no_cluster_would_hold_is_refused(api, path, body, message) -> None:
+    refused = await api("POST", path, {"metadata": {"name": "x"}, **body}, code=422)
+    assert message in refused["message"]
+
+
+async def test_a_secret_of_a_type_that_has_its_keys_is_stored(api) -> None:
+    body = {"metadata": {"name": "t"}, "type": "kubernetes.io/tls", "stringData": {"tls.crt": "a", "tls.key": "b"}}
+    made = await api("POST", SECRETS, body, code=201)
+    assert made["data"] == {"tls.crt": "YQ==", "tls.key": "Yg=="} and "stringData" not in made
+
+
+async def test_an_empty_entry_resets_the_managed_fields(api) -> None:
+    await api("POST", CONFIG, {"metadata": {"name": "m"}, "data": {"a": "1"}}, code=201)
+    reset = {"metadata": {"managedFields": [{}]}}
+    after = await api("PATCH", f"{CONFIG}/m", reset, code=200, **MERGE)
+    assert "managedFields" not in after["metadata"]
+
+
+@pytest.mark.parametrize(("method", "path"), [("POST", f"{CONFIG}/m"), ("PUT", CONFIG), ("PATCH", CONFIG)])
+async def test_a_method_that_does_not_fit_the_path_is_not_allowed(api, method, path) -> None:
+    body = {"apiVersion": "v1", "kind": "ConfigMap", "metadata": {"name": "other"}}
+    await api(method, path, body, code=405)
+    await api("GET", f"{CONFIG}/other", code=404)
+
+
+async def test_an_object_is_no_options_of_its_deletion(api) -> None:
+    made = await api("POST", CONFIG, {"metadata": {"name": "m"}}, code=201)
+    refused = await api("DELETE", f"{CONFIG}/m", made, code=400)
+    assert "must be of kind DeleteOptions, not ConfigMap" in refused["message"]
+    await api("DELETE", f"{CONFIG}/m", {"kind": "DeleteOptions", "apiVersion": "apps/v1"}, code=200)
+
+
+async def test_a_binding_sent_the_old_way_binds(api) -> None:
+    spec = {"containers": [{"name": "c", "image": "i"}]}
+    pods = "/api/v1/namespaces/default/pods"
+    await api("POST", pods, {"metadata": {"name": "p"}, "spec": spec}, code=201)
+    binding = {"apiVersion": "v1", "kind": "Binding", "metadata": {"name": "p"}, "target": {"name": "n"}}
+    await api("POST", "/api/v1/namespaces/default/bindings", binding, code=201)
+    assert (await api("GET", f"{pods}/p", code=200))["spec"]["nodeName"] == "n"
+    await api("POST", "/api/v1/namespaces/default/bindings", binding, code=409)
+    await api("POST", "/api/v1/namespaces/default/bindings", {"target": {"name": "n"}}, code=422)
+
+
+async def test_an_apply_that_says_nothing_owns_nothing_and_writes_once(api) -> None:
+    apply = {"content-type": "application/apply-patch+yaml"}
+    path, empty = f"{CONFIG}/m?fieldManager=me", {"apiVersion": "v1", "kind": "ConfigMap"}
+    made = await api("PATCH", path, empty, code=201, **apply)
+    assert "managedFields" not in made["metadata"]
+    assert await api("PATCH", path, empty, code=200, **apply) == made

@@ -146,3 +146,119 @@ async def test_a_token_in_a_subprotocol_is_a_token(api) -> None:
     encoded = base64.urlsafe_b64encode(api.token.encode()).decode().rstrip("=")
     offered = f"base64url.bearer.authorization.k8s.io.{encoded}, plain.kubevirt.io"
     await api("GET", "/api", code=200, authorization="", **{"sec-websocket-protocol": offered})
+
+
+@pytest.mark.parametrize(
+    "path",
+    [
+        "/api/v1/namespaces/default/nodes",
+        "/api/v1/namespaces/default/persistentvolumes",
+        "/api/v1/namespaces/default/namespaces",
+        "/api/v1/namespaces/default/namespaces/kube-system",
+        "/apis/rbac.authorization.k8s.io/v1/namespaces/default/clusterroles",
+        "/apis/rbac.authorization.k8s.io/v1/namespaces/default/clusterroles/cluster-admin",
+        "/apis/apiextensions.k8s.io/v1/watch/namespaces/default/customresourcedefinitions",
+    ],
+)
+async def test_a_role_of_a_namespace_reaches_nothing_of_the_cluster(api, path) -> None:
+    everything = [{"apiGroups": ["*"], "resources": ["*"], "verbs": ["*"]}]
+    await api("POST", f"{RBAC}/namespaces/default/roles", {"metadata": {"name": "all"}, "rules": everything}, code=201)
+    binding = {
+        "metadata": {"name": "all"},
+        "roleRef": {"apiGroup": "rbac.authorization.k8s.io", "kind": "Role", "name": "all"},
+        "subjects": [{"kind": "User", "name": "owner"}],
+    }
+    await api("POST", f"{RBAC}/namespaces/default/rolebindings", binding, code=201)
+    for method, body in (("GET", None), ("DELETE", None), ("PUT", {}), ("PATCH", {})):
+        await api(method, path, body, user="owner", code=404 if "/watch/" not in path or method == "GET" else 405)
+    await api("GET", "/api/v1/namespaces/default", user="owner", code=200)
+    await api("GET", CONFIGMAPS, user="owner", code=200)
+
+
+@pytest.mark.parametrize("path", ["/apis/{}", "/apis/{}/v1/things", "/api/v1/namespaces/{}/pods"])
+async def test_what_anybody_may_ask_is_not_remembered_at_length(api, path) -> None:
+    for number in range(3):
+        await api("GET", path.format(f"{number}{'x' * 7000}"), code=401, authorization="")
+    assert all(len(str(key)) < 2000 for key in api.server.authorizer._decisions)
+
+
+REVIEWS = "/apis/authorization.k8s.io/v1"
+
+
+@pytest.mark.parametrize(
+    ("review", "spec", "code", "message"),
+    [
+        ("selfsubjectaccessreviews", "x", 400, "spec"),
+        ("subjectaccessreviews", {"user": "u", "resourceAttributes": "x"}, 400, "spec.resourceAttributes"),
+        ("subjectaccessreviews", {"user": "u", "groups": [{}], "resourceAttributes": {}}, 400, "spec.groups"),
+        ("subjectaccessreviews", {"user": "u", "resourceAttributes": {"verb": ["get"]}}, 400, "verb"),
+        ("selfsubjectrulesreviews", [], 400, "spec"),
+        ("selfsubjectaccessreviews", {}, 422, "exactly one of nonResourceAttributes or resourceAttributes"),
+        ("selfsubjectaccessreviews", {"resourceAttributes": {}, "nonResourceAttributes": {}}, 422, "in combination"),
+        ("subjectaccessreviews", {"resourceAttributes": {}}, 422, "at least one of user or group"),
+    ],
+)
+async def test_a_review_that_makes_no_sense_is_refused(api, review, spec, code, message) -> None:
+    refused = await api("POST", f"{REVIEWS}/{review}", {"spec": spec}, code=code)
+    assert message in refused["message"]
+
+
+async def test_a_token_review_tells_the_audiences_that_both_have(api) -> None:
+    accounts = "/api/v1/namespaces/default/serviceaccounts"
+    await api("POST", accounts, {"metadata": {"name": "robot"}}, code=201)
+    wanted = {"spec": {"audiences": ["vault", "shop"]}}
+    token = (await api("POST", f"{accounts}/robot/token", wanted, code=201))["status"]["token"]
+    reviews = "/apis/authentication.k8s.io/v1/tokenreviews"
+
+    async def review(**spec):
+        return (await api("POST", reviews, {"spec": {"token": token, **spec}}, code=201))["status"]
+
+    assert (await review(audiences=["bank", "shop"]))["audiences"] == ["shop"]
+    assert (await review(audiences=["vault", "bank"]))["audiences"] == ["vault"]
+    assert not (await review(audiences=["bank"]))["authenticated"]
+    assert not (await review())["authenticated"]  # it is not for this server
+    own = (await review(token=api.token))["audiences"]
+    assert own == ["https://kubernetes.default.svc"]
+    await api("POST", reviews, {"spec": {}}, code=400)
+
+
+async def test_who_may_edit_may_what_a_role_adds_to_view(api) -> None:
+    rule = {"apiGroups": ["example.org"], "resources": ["widgets"], "verbs": ["get"]}
+    labels = {"rbac.authorization.k8s.io/aggregate-to-view": "true"}
+    role = {"metadata": {"name": "widget-viewer", "labels": labels}, "rules": [rule]}
+    await api("POST", f"{RBAC}/clusterroles", role, code=201)
+    attributes = {"group": "example.org", "resource": "widgets", "verb": "get"}
+    for name in ("view", "edit", "admin"):
+        await bind(api, name, name, name)
+        spec = {"user": name, "resourceAttributes": attributes}
+        answer = await api("POST", f"{REVIEWS}/subjectaccessreviews", {"spec": spec}, code=201)
+        assert answer["status"]["allowed"], name
+
+
+@pytest.mark.parametrize("selector", ["metadata.name!=none", "metadata.name=other", "type=Opaque"])
+async def test_a_field_selector_does_not_widen_a_watch_of_one_object(api, selector) -> None:
+    secrets = "/api/v1/namespaces/default/secrets"
+    for name in ("allowed", "other"):
+        await api("POST", secrets, {"metadata": {"name": name}}, code=201)
+    rule = {"apiGroups": [""], "resources": ["secrets"], "resourceNames": ["allowed"], "verbs": ["watch"]}
+    await api("POST", f"{RBAC}/clusterroles", {"metadata": {"name": "one"}, "rules": [rule]}, code=201)
+    await bind(api, "one", "one", "eve")
+    path = "/api/v1/watch/namespaces/default/secrets/allowed?timeoutSeconds=1"
+    head = f"Authorization: Bearer {api.token}\r\nImpersonate-User: eve\r\nConnection: close\r\n\r\n"
+    seen = await api.raw(f"GET {path}&fieldSelector={selector} HTTP/1.1\r\n{head}".encode(), wait=2)
+    assert seen.startswith(b"HTTP/1.1 200") and b'"other"' not in seen
+    assert (b'"allowed"' in seen) == (selector != "metadata.name=other")
+    await api("GET", f"{secrets}?watch=1&timeoutSeconds=1&fieldSelector={selector}", user="eve", code=403)
+
+
+async def test_an_apply_creates_only_for_who_may_create(api) -> None:
+    rule = {"apiGroups": [""], "resources": ["configmaps"], "verbs": ["patch"]}
+    await api("POST", f"{RBAC}/clusterroles", {"metadata": {"name": "patcher"}, "rules": [rule]}, code=201)
+    await bind(api, "patcher", "patcher", "eve")
+    apply = {"content-type": "application/apply-patch+yaml"}
+    wanted = {"apiVersion": "v1", "kind": "ConfigMap", "metadata": {"name": "", "generateName": "x-"}}
+    refused = await api("PATCH", f"{CONFIGMAPS}/m?fieldManager=a", wanted, user="eve", code=403, **apply)
+    assert 'User "eve" cannot create resource "configmaps"' in refused["message"]
+    made = await api("PATCH", f"{CONFIGMAPS}/m?fieldManager=a", wanted, code=201, **apply)
+    assert made["metadata"]["name"] == "m"
+    await api("PATCH", f"{CONFIGMAPS}/m?fieldManager=a", {**wanted, "data": {}}, user="eve", code=200, **apply)

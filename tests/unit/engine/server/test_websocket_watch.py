@@ -2,6 +2,7 @@
 
 import asyncio
 import base64
+import socket
 
 import aiohttp
 import orjson
@@ -68,3 +69,20 @@ async def test_what_is_refused_is_refused_before_the_upgrade(api) -> None:
     head = f"GET {CM}?watch=1 HTTP/1.1\r\nhost: x\r\nauthorization: Bearer {api.token}\r\n"
     answer = await api.raw(f"{head}connection: upgrade\r\nupgrade: websocket\r\n\r\n".encode())
     assert answer.startswith(b"HTTP/1.1 400")
+
+
+async def test_a_client_that_only_pings_and_never_reads_is_dropped(api) -> None:
+    loop, client = asyncio.get_running_loop(), socket.socket()
+    client.setsockopt(socket.SOL_SOCKET, socket.SO_RCVBUF, 4096)
+    client.connect(("127.0.0.1", api.port))
+    client.setblocking(False)
+    key = base64.b64encode(b"x" * 16).decode()
+    head = f"GET {CM}?watch=1 HTTP/1.1\r\nhost: x\r\nauthorization: Bearer {api.token}\r\nconnection: upgrade\r\n"
+    head += f"upgrade: websocket\r\nsec-websocket-version: 13\r\nsec-websocket-key: {key}\r\n\r\n"
+    await loop.sock_sendall(client, head.encode())
+    assert b"101" in await loop.sock_recv(client, 1000)
+    ping = b"\x89\xfd\0\0\0\0" + b"p" * 125  # masked by zeros, as long as a ping may be
+    with pytest.raises(ConnectionError):
+        for _ in range(200):
+            await asyncio.wait_for(loop.sock_sendall(client, ping * 1000), 5)
+    client.close()

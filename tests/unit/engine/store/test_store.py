@@ -195,6 +195,23 @@ async def test_a_watcher_that_resumes_after_a_restart_misses_nothing(tmp_path: P
     await again.close()
 
 
+async def test_after_a_restart_a_list_of_the_forgotten_past_is_not_the_present(tmp_path: Path) -> None:
+    store = Store(tmp_path / "store.db")
+    await put(store, "a")
+    await put(store, "b")
+    then = store.revision
+    await put(store, "b", Change.DELETED)
+    await put(store, "other", resource="nodes")
+    await store.compact(store.revision)
+    await store.close()
+    again = Store(tmp_path / "store.db")
+    assert again.table("pods").last_revision > then  # "b" was there: the table in memory cannot stand for that time
+    with pytest.raises(CompactedError):
+        await again.page("pods", then)
+    assert again.table("pods").last_revision == again.table("all-gone").last_revision == again.compacted
+    await again.close()
+
+
 async def test_a_recreated_object_did_not_replace_the_deleted_one(tmp_path: Path) -> None:
     store = Store(tmp_path / "store.db")
     await put(store, "a")

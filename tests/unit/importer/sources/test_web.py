@@ -5,6 +5,7 @@ import threading
 from collections.abc import Iterator
 from dataclasses import dataclass, field
 from pathlib import Path
+from urllib.parse import urlsplit
 
 import pytest
 from tests.vmware import disks, make_ova, ovf
@@ -144,6 +145,19 @@ def test_redirects_are_followed_without_giving_the_password_to_others(server: Se
     sent = {path.startswith("/moved"): authorization for path, _, authorization in server.behaviour.requests}
     assert sent[True]
     assert not sent[False]
+
+
+@pytest.mark.parametrize(
+    ("first", "then", "sent"),
+    [
+        ("https://host/m.ova", "https://host/n.ova", True),
+        ("https://host/m.ova", "http://host/m.ova", False),  # in the clear
+        ("http://host/m.ova", "https://host/m.ova", True),
+        ("https://host/m.ova", "https://host:8443/m.ova", False),
+    ],
+)
+def test_a_redirect_does_not_carry_the_password_out_of_tls(first: str, then: str, sent: bool):
+    assert web.may_have_credentials(urlsplit(then), urlsplit(first)) is sent
 
 
 def test_a_redirect_to_a_file_is_not_followed(server: Server):

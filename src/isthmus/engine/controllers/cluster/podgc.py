@@ -6,7 +6,7 @@ from isthmus.client.controller import Controller
 from isthmus.client.informer import Key, key_of
 from isthmus.client.resources import NODES, PODS
 
-GONE_SECONDS = 40.0  # a node that is being registered anew gets its pods back
+GONE_SECONDS = 90.0  # an agent that lives registers its node anew within 60 s, and gets its pods back
 
 
 class PodCollector:

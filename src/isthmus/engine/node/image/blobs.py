@@ -59,6 +59,14 @@ class Blobs:
             temporary.unlink(missing_ok=True)
         return digest, size
 
+    def sync(self, digest: str) -> None:
+        """Have it on the disk, whatever wrote it. Raises OSError."""
+        descriptor = os.open(self.path(digest), os.O_RDONLY | os.O_CLOEXEC)
+        try:
+            os.fsync(descriptor)
+        finally:
+            os.close(descriptor)
+
     def temporary(self) -> Path:
         """A name in `scratch` that nobody has."""
         self.scratch.mkdir(parents=True, exist_ok=True)

@@ -3,13 +3,13 @@
 Every change reads, alters and replaces the file under a lock; every look reads it again if another agent replaced it.
 """
 
-import fcntl
 import json
 import os
-from collections.abc import Iterator, Mapping
-from contextlib import contextmanager
+from collections.abc import Mapping
 from dataclasses import asdict, dataclass
 from pathlib import Path
+
+from isthmus.lib.locks import locked
 
 
 @dataclass(frozen=True, slots=True)
@@ -44,7 +44,7 @@ class Index:
 
     def change(self, add: list[Image], remove: str = "") -> None:
         """Name the images `add`, forget the name `remove`."""
-        with locked(self.path.with_suffix(".lock"), fcntl.LOCK_EX):
+        with locked(self.path.with_suffix(".lock")):
             images = {**self.images(), **{image.name: image for image in add}}
             images.pop(remove, None)
             temporary = self.path.with_suffix(".new")
@@ -53,15 +53,3 @@ class Index:
                 file.flush()
                 os.fsync(file.fileno())
             temporary.replace(self.path)
-
-
-@contextmanager
-def locked(path: Path, how: int) -> Iterator[None]:
-    """Hold a lock on a file that is there for this only. Raises BlockingIOError with LOCK_NB if another holds it."""
-    path.parent.mkdir(parents=True, exist_ok=True)
-    descriptor = os.open(path, os.O_RDWR | os.O_CREAT | os.O_CLOEXEC, 0o600)
-    try:
-        fcntl.flock(descriptor, how)
-        yield
-    finally:
-        os.close(descriptor)

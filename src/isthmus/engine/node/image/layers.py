@@ -5,6 +5,7 @@ exact (`/boot/vmlinuz`) or a directory with one file in it (`/disk`, as a contai
 the image. Blocking; run it in a thread.
 """
 
+import os
 import tarfile
 from collections.abc import Iterator
 from dataclasses import dataclass, field
@@ -173,6 +174,8 @@ def _write_sparse(content: Readable, size: int, target: Path) -> Path:
             if written != size:
                 raise invalid_image(f"a file ends after {written} of its {size} bytes")
             file.truncate(size)
+            file.flush()
+            os.fsync(file.fileno())  # it is never checked again: after a power cut it must be whole, or not be
         except BaseException:
             target.unlink(missing_ok=True)
             raise

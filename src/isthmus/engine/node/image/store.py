@@ -7,6 +7,7 @@ archives; both end as blobs by digest. `images.json` says which name means which
 """
 
 import asyncio
+import contextlib
 import fcntl
 import hashlib
 import json
@@ -20,10 +21,11 @@ from isthmus.engine.node.image import archive, layers, manifest, pull, reference
 from isthmus.engine.node.image.blobs import Blobs
 from isthmus.engine.node.image.build import build
 from isthmus.engine.node.image.errors import ImageError, invalid_image, invalid_name, never_pull
-from isthmus.engine.node.image.index import Image, Index, locked
+from isthmus.engine.node.image.index import Image, Index
 from isthmus.engine.node.image.manifest import Manifest
 from isthmus.engine.node.image.stream import Limits
 from isthmus.lib import run as processes
+from isthmus.lib.locks import locked
 
 __all__ = ["Image", "ImageError", "ImageStore"]
 
@@ -92,7 +94,7 @@ class ImageStore:
         async with self._working():
             found = await asyncio.to_thread(archive.take, path, self.blobs, self.limits)
             images = _named(found, chosen, path)
-            await asyncio.to_thread(self._index.change, images)
+            await asyncio.to_thread(self._name, images)
         return images
 
     async def add(self, image: str, files: Mapping[str, Path]) -> Image:
@@ -100,8 +102,17 @@ class ImageStore:
         name = reference.parse(image).name
         async with self._working():
             made = Image(name, await asyncio.to_thread(build, self.blobs, files), loaded=True)
-            await asyncio.to_thread(self._index.change, [made])
+            await asyncio.to_thread(self._name, [made])
         return made
+
+    def _name(self, images: Sequence[Image]) -> None:
+        """Once their bytes are on the disk: after a power cut a name must not stand for what is damaged."""
+        for digest in {image.digest for image in images}:
+            with contextlib.suppress(ImageError, OSError):  # whoever wants a file of it is told what is missing
+                parts = manifest.parse_manifest(self.blobs.read_json(digest))
+                for blob in (digest, parts.config.digest, *(layer.digest for layer in parts.layers)):
+                    self.blobs.sync(blob)
+        self._index.change(list(images))
 
     async def _pull_once(self, wanted: reference.Reference, auth: Mapping[str, Any] | None) -> Image:
         """One pull for all who ask at the same time with the same rights."""
@@ -115,7 +126,7 @@ class ImageStore:
     async def _pull(self, wanted: reference.Reference, auth: Mapping[str, Any] | None) -> Image:
         async with self._working():
             image = Image(wanted.name, await pull.pull(wanted, self.blobs, auth, self._run))
-            await asyncio.to_thread(self._index.change, [image])
+            await asyncio.to_thread(self._name, [image])
         return image
 
     @asynccontextmanager

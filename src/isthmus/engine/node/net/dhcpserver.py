@@ -87,8 +87,8 @@ class DhcpServer:
         source = self._frames.getsockname()[4]
         try:
             self._frames.send(frame(reply, source, self.lease))
-        except OSError as error:
-            log.warning("dhcp on %s: no answer to %s: %s", self._interface, self.lease.address, error)
+        except OSError as error:  # no warning: a guest that asks and does not listen would fill the log
+            log.debug("dhcp on %s: no answer to %s: %s", self._interface, self.lease.address, error)
 
 
 def frame(reply: dhcp.Reply, source: bytes, lease: dhcp.Lease) -> bytes:

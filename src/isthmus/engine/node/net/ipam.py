@@ -90,10 +90,8 @@ class Leases:
             return IPv4Address(held.address)
         address = self._pick(pool, wanted)
         lease = Lease(pool.name, namespace, name, nic, str(address))
-        self._leases[lease.key] = lease
-        if not wanted:
-            self._last[pool.name] = str(address)
-        self._write()
+        last = self._last if wanted else self._last | {pool.name: str(address)}
+        self._keep(self._leases | {lease.key: lease}, last)
         return address
 
     def _pick(self, pool: Pool, wanted: str) -> IPv4Address:
@@ -114,15 +112,20 @@ class Leases:
     def release(self, namespace: str, name: str) -> list[str]:
         """Free all addresses of a VM and give them back."""
         gone = [lease for lease in self if (lease.namespace, lease.name) == (namespace, name)]
-        for lease in gone:
-            del self._leases[lease.key]
         if gone:
-            self._write()
+            keys = {lease.key for lease in gone}
+            self._keep({key: lease for key, lease in self._leases.items() if key not in keys}, self._last)
         return [lease.address for lease in gone]
 
-    def _write(self) -> None:
-        text = json.dumps({"last": self._last, "leases": [asdict(lease) for lease in self]}, indent=1)
+    def owners(self) -> set[tuple[str, str]]:
+        """(namespace, VM) of all leases."""
+        return {(lease.namespace, lease.name) for lease in self}
+
+    def _keep(self, leases: dict[tuple[str, str, str, str], Lease], last: dict[str, str]) -> None:
+        """First on disk: what a full one did not take must not be given out, a restarted agent would give it again."""
+        text = json.dumps({"last": last, "leases": [asdict(lease) for lease in leases.values()]}, indent=1)
         write_durably(self.path, text.encode())
+        self._leases, self._last = leases, last
 
 
 def write_durably(path: Path, data: bytes) -> None:

@@ -151,6 +151,7 @@ class Attachment:
 class NetworkConfig:
     """The settings of one node's networks.
 
+    `bridge` of the pod network: where another node of this machine has it, the number at its end is counted up.
     `subnet` of the pod network: when not given, the first of 10.42.0.0/24, 10.43.0.0/24 ... that no host route covers.
     `mtu` 0 follows the default route's link. `dns` and `search` override the host's resolver. `prefix` begins every
     name that we make (links, namespaces; at most 6 characters), `table` names our nft tables. `salt` makes MACs differ

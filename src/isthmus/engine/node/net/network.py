@@ -111,6 +111,10 @@ class Network:
         async with self._lease_lock:
             await asyncio.to_thread(self._leases.release, namespace, name)
 
+    def holders(self) -> set[tuple[str, str]]:
+        """(namespace, name) of the VMs for which addresses are kept."""
+        return self._leases.owners()
+
     async def adopt(self, uids: set[str]) -> None:
         """After an agent restart: serve DHCP again for the living VMs `uids`, remove what the others left.
 
@@ -136,6 +140,7 @@ class Network:
         for server in self._servers.values():
             server.close()
         self._servers.clear()
+        self._node.release()
 
     async def remove(self) -> None:
         """Undo everything that this node made on the host, for an uninstall. Leases are kept."""

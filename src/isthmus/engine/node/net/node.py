@@ -12,7 +12,7 @@ from dataclasses import replace
 from ipaddress import IPv4Network
 from pathlib import Path
 
-from isthmus.engine.node.net import host, names, plan, resolver
+from isthmus.engine.node.net import claim, host, names, plan, resolver
 from isthmus.engine.node.net.apply import apply, remove
 from isthmus.engine.node.net.ipam import write_durably
 from isthmus.engine.node.net.link import Facts, Link, gateway_of, node_bridge
@@ -28,6 +28,8 @@ class Node:
         self.path = path
         self.scope = scope
         self.config = config
+        self.bridge = config.bridge  # the pod network's: another one if that is another node's
+        self._claim = -1
         self._facts: Facts | None = None
         self._made: list[str] = []
         self._masqueraded: dict[str, str] = {}
@@ -48,12 +50,43 @@ class Node:
         """Make or adopt the pod network. Raises NetworkError."""
         async with self._lock:
             kept = self._load()
+            await self._claim_bridge()
             routes, mtu = await host.find_routes()
-            subnet = host.choose_subnet(self.config.subnet, kept, routes, self.config.bridge)
-            self._facts = Facts(self.config, subnet, self.config.mtu or mtu, self._resolver())
+            subnet = host.choose_subnet(self.config.subnet, kept, routes, self.bridge)
+            config = replace(self.config, bridge=self.bridge)
+            self._facts = Facts(config, subnet, self.config.mtu or mtu, self._resolver())
             if kept is not None and kept != subnet:
                 self._masqueraded.pop(str(kept), None)
-            await self._bring_up(self.config.bridge, subnet)
+            await self._bring_up(self.bridge, subnet)
+
+    async def _claim_bridge(self) -> None:
+        """Find the bridge that is ours: see `claim`. What another node has taken over meanwhile is forgotten."""
+        self.release()
+        for name in claim.candidates(self.config.bridge, self.bridge):
+            try:
+                taken = claim.take(name, self.scope)
+            except OSError:
+                return  # there is no /run to write to: then the name alone has to do
+            if taken is None:
+                continue
+            self._claim, former = taken
+            if former in ("", self.scope) or await claim.is_free(name, self.config.prefix):
+                self._move_to(name)
+                return
+            claim.give_back(*taken)
+            self._claim = -1
+        raise NetworkError("BridgeInUse", f"every bridge from {self.config.bridge} on belongs to another node")
+
+    def _move_to(self, name: str) -> None:
+        if name != self.bridge:
+            self._made = [made for made in self._made if made != self.bridge]
+            self._masqueraded = {subnet: of for subnet, of in self._masqueraded.items() if of != self.bridge}
+        self.bridge = name
+
+    def release(self) -> None:
+        """The bridge stays ours only as long as its machines do."""
+        claim.release(self._claim)
+        self._claim = -1
 
     async def _bring_up(self, bridge: str, subnet: IPv4Network) -> None:
         exists = host.has_link(bridge)
@@ -131,7 +164,7 @@ class Node:
                 await apply([self._table()])
 
     async def _is_unused(self, bridge: str) -> bool:
-        if bridge == self.config.bridge or not host.has_link(bridge):
+        if bridge == self.bridge or not host.has_link(bridge):
             return False
         if await host.find_ports(bridge):
             return False
@@ -146,9 +179,10 @@ class Node:
             self._load()
             idle = [name for name in self._made if host.has_link(name) and not await host.find_ports(name)]
             await remove(Step("ip", tuple(f"link del {name}" for name in idle)))
-            if not host.has_link(self.config.bridge):
-                lines = (f"table ip {self.config.table} {{ }}", f"delete table ip {self.config.table}")
+            if not host.has_link(self.bridge):
+                lines = (f"table ip {self.table} {{ }}", f"delete table ip {self.table}")
                 await apply([Step("nft", lines)])
+                claim.forget(self.bridge, self.scope)
             self._made, self._masqueraded, self._gateways = [], {}, {}
             self._ready.clear()
             self.path.unlink(missing_ok=True)
@@ -158,7 +192,12 @@ class Node:
 
     def _table(self) -> Step:
         masqueraded = [(IPv4Network(subnet), bridge) for subnet, bridge in sorted(self._masqueraded.items())]
-        return Step("nft", plan.node_table(self.config.table, masqueraded))
+        return Step("nft", plan.node_table(self.table, masqueraded))
+
+    @property
+    def table(self) -> str:
+        """Our nft table in the node's namespace: one for each bridge, as each node replaces its own as a whole."""
+        return self.config.table if self.bridge == self.config.bridge else f"{self.config.table}-{self.bridge}"
 
     def _remember(self, bridge: str, existed: bool, masqueraded: IPv4Network | None) -> None:
         """Before it is made: what a crash leaves is then known to be ours."""
@@ -171,6 +210,7 @@ class Node:
     def _save(self) -> None:
         state = {
             "subnet": str(self.facts.subnet),
+            "bridge": self.bridge,
             "made": self._made,
             "masqueraded": self._masqueraded,
             "gateways": self._gateways,
@@ -184,4 +224,5 @@ class Node:
         state = json.loads(self.path.read_bytes())
         self._made, self._masqueraded = state["made"], state["masqueraded"]
         self._gateways = state.get("gateways") or {}
+        self.bridge = state.get("bridge") or self.config.bridge
         return IPv4Network(state["subnet"])

@@ -204,6 +204,11 @@ class Sockets:
         return self.directory / "serial.log"
 
     @property
+    def qemu_log(self) -> Path:
+        """QEMU's own words."""
+        return self.directory / "qemu.log"
+
+    @property
     def vnc(self) -> Path:
         """The screen (RFB)."""
         return self.directory / "vnc.sock"

@@ -76,6 +76,10 @@ class Machines:
         """Every machine that was made for a VMI of this name, whatever its uid."""
         return [uid for uid, owner in self._owners.items() if owner == key]
 
+    def owner(self, uid: str) -> Key | None:
+        """The VMI that a machine was made for; None for a machine that is not (yet) here."""
+        return self._owners.get(uid)
+
     def known(self) -> set[Key]:
         """The VMIs that have had a machine here."""
         return {key for key in self._owners.values() if key[1]}
@@ -165,7 +169,9 @@ class Machines:
         found = self.host.find_firmware(secure=machine.firmware.secure_boot)
         if target and found and not target.exists():
             target.parent.mkdir(parents=True, exist_ok=True, mode=0o700)
-            shutil.copyfile(found[1], target)
+            part = target.with_suffix(".new")  # a copy that was cut short would keep the machine from starting for ever
+            shutil.copyfile(found[1], part)
+            part.replace(target)
 
     def _plan(self, uid: str, vcpus: int = 1, memory_limit: int = 0) -> cgroup.Plan:
         return cgroup.build_plan(self._cgroups, self._node, uid, vcpus=vcpus, memory_limit=memory_limit)
@@ -181,7 +187,7 @@ class Machines:
         if running := self._running.get(uid):
             running.destroy()
             await running.wait_ended()
-        tpm.stop(self.sockets(uid))
+        await tpm.stop(self.sockets(uid))
         cgroup.leave(self._plan(uid))
         await asyncio.to_thread(shutil.rmtree, self._directory / uid, ignore_errors=True)
         self._owners.pop(uid, None)

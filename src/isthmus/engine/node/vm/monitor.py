@@ -3,6 +3,7 @@
 import asyncio
 import contextlib
 import logging
+import secrets
 from collections.abc import AsyncIterator, Callable
 from pathlib import Path
 from typing import Any
@@ -110,8 +111,9 @@ class Monitor:
         """Plug or unplug the cable of the card of that name in the VMI."""
         await self.execute("set_link", name=f"ua-{interface}", up=up)
 
-    async def screenshot(self, scratch: Path) -> bytes:
-        """The screen as PNG; `scratch` is a file in the machine's directory, removed again."""
+    async def screenshot(self, directory: Path) -> bytes:
+        """The screen as PNG; it goes through a file of its own in the machine's `directory`, removed again."""
+        scratch = directory / f"screenshot-{secrets.token_hex(4)}.png"
         try:
             await self.execute("screendump", filename=str(scratch), format="png")
             return scratch.read_bytes()

@@ -38,17 +38,18 @@ class Exit(StrEnum):
         return self is Exit.SHUTDOWN or (self is Exit.DESTROYED and not acpi)
 
 
-@dataclass(frozen=True, slots=True)
+@dataclass(slots=True)
 class Process:
     """A running QEMU, held by a descriptor so that signals can reach no one else."""
 
     pid: int
-    pidfd: int
+    pidfd: int  # -1 once it is closed: its number may be another machine's by then
 
     def kill(self) -> None:
-        """End it now."""
-        with contextlib.suppress(ProcessLookupError):
-            signal.pidfd_send_signal(self.pidfd, signal.SIGKILL)
+        """End it now, if it is still held."""
+        if self.pidfd >= 0:
+            with contextlib.suppress(ProcessLookupError):
+                signal.pidfd_send_signal(self.pidfd, signal.SIGKILL)
 
     async def wait(self) -> None:
         """Until it has ended. It is reaped if it was our child."""
@@ -63,8 +64,10 @@ class Process:
             os.waitpid(self.pid, os.WNOHANG)  # noqa: ASYNC222 (it has ended)
 
     def close(self) -> None:
-        """Let go of the descriptor; the process is not touched."""
-        os.close(self.pidfd)
+        """Let go of the descriptor; the process is not touched. Twice is once."""
+        if self.pidfd >= 0:
+            os.close(self.pidfd)
+        self.pidfd = -1
 
 
 async def reap(pid: int) -> None:
@@ -84,7 +87,8 @@ def _resolve(future: asyncio.Future[None]) -> None:
         future.set_result(None)
 
 
-def _arguments(pid: int) -> list[bytes]:
+def arguments(pid: int) -> list[bytes]:
+    """The command line of a process; nothing if there is none of that number."""
     try:
         return (PROC / str(pid) / "cmdline").read_bytes().split(b"\0")
     except OSError:
@@ -97,7 +101,7 @@ def _open(pid: int, sockets: Sockets) -> Process | None:
         pidfd = os.pidfd_open(pid)
     except OSError:
         return None
-    if os.fsencode(sockets.pidfile) in _arguments(pid):
+    if os.fsencode(sockets.pidfile) in arguments(pid):
         return Process(pid, pidfd)
     os.close(pidfd)
     return None
@@ -109,7 +113,7 @@ def find(sockets: Sockets) -> Process | None:
         if process := _open(int(sockets.pidfile.read_text()), sockets):
             return process
     for entry in PROC.iterdir():
-        if entry.name.isdigit() and os.fsencode(sockets.pidfile) in _arguments(int(entry.name)):
+        if entry.name.isdigit() and os.fsencode(sockets.pidfile) in arguments(int(entry.name)):
             return _open(int(entry.name), sockets)
     return None
 
@@ -121,8 +125,7 @@ def namespaced(argv: Sequence[str], netns: Path | None) -> list[str]:
 
 def log_size(sockets: Sockets) -> int:
     """Where QEMU's next words will begin in its log."""
-    log = sockets.directory / "qemu.log"
-    return log.stat().st_size if log.exists() else 0
+    return sockets.qemu_log.stat().st_size if sockets.qemu_log.exists() else 0
 
 
 async def start(argv: Sequence[str], sockets: Sockets, netns: Path | None = None, timezone: str = "") -> Process:
@@ -135,7 +138,7 @@ async def start(argv: Sequence[str], sockets: Sockets, netns: Path | None = None
     offset = log_size(sockets)
     env = {**os.environ, "TZ": timezone} if timezone else None
     try:
-        child = run.start(namespaced(argv, netns), log=sockets.directory / "qemu.log", cwd=sockets.directory, env=env)
+        child = run.start(namespaced(argv, netns), log=sockets.qemu_log, cwd=sockets.directory, env=env)
     except run.CommandError as error:
         raise ProcessError(str(error)) from error
     loop = asyncio.get_running_loop()
@@ -155,7 +158,7 @@ async def start(argv: Sequence[str], sockets: Sockets, netns: Path | None = None
 def read_tail(sockets: Sockets, offset: int, limit: int = 2000) -> str:
     """What QEMU wrote past `offset` of its log: the last `limit` bytes of it, as one line."""
     try:
-        with (sockets.directory / "qemu.log").open("rb") as file:
+        with sockets.qemu_log.open("rb") as file:
             file.seek(max(offset, file.seek(0, os.SEEK_END) - limit))
             lines = file.read(limit).decode(errors="replace").split("\n")
     except OSError:

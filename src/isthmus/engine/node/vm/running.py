@@ -8,7 +8,6 @@ keeps nothing that cannot be asked of QEMU again, so that a new agent can take o
 import asyncio
 import contextlib
 import logging
-import os
 from collections.abc import Callable
 from dataclasses import dataclass, field
 from typing import Any
@@ -18,15 +17,15 @@ from isthmus.engine.node.vm import process
 from isthmus.engine.node.vm.errors import MonitorError
 from isthmus.engine.node.vm.machine import Sockets
 from isthmus.engine.node.vm.monitor import Monitor
-from isthmus.lib import tasks
+from isthmus.lib import logs, tasks
 
 log = logging.getLogger(__name__)
 
 POLL_SECONDS = 10.0
 RETRY_SECONDS = 0.5
 POWERDOWN_REPEAT = 5.0
-SERIAL_LOG_LIMIT = 16 << 20
-SERIAL_LOG_KEPT = 4 << 20
+LOG_LIMIT = 16 << 20  # a guest may write on its console, and make QEMU complain, for ever
+LOG_KEPT = 4 << 20
 ENDINGS = {"shutdown": process.Exit.SHUTDOWN, "guest-panicked": process.Exit.PANICKED}
 
 
@@ -102,7 +101,10 @@ class Running:
                 await self._refresh()
             except MonitorError as error:
                 log.debug("%s", error)  # its end, if it is one, shows in `watch`
-            _bound_log(self.sockets)
+            except OSError as error:  # a full disk: its end is written down at the next look, or the one after
+                log.warning("%s: its end cannot be recorded: %s", self.uid, error)
+            for path in (self.sockets.serial_log, self.sockets.qemu_log):
+                logs.bound(path, LOG_LIMIT, LOG_KEPT)
             if self.snapshot() != before:
                 self._on_change()
 
@@ -170,9 +172,12 @@ class Running:
         loop = asyncio.get_running_loop()
         deadline = loop.time() + grace
         while not self.ended and loop.time() < deadline:
-            await self._ask_to_power_off()
+            again = min(deadline, loop.time() + POWERDOWN_REPEAT)
+            with contextlib.suppress(TimeoutError):  # a monitor or a guest's agent may take its time to answer
+                async with asyncio.timeout_at(again):
+                    await self._ask_to_power_off()
             with contextlib.suppress(TimeoutError):
-                await asyncio.wait_for(self._gone.wait(), min(POWERDOWN_REPEAT, deadline - loop.time()))
+                await asyncio.wait_for(self._gone.wait(), again - loop.time())
         if not self.ended:
             self.destroy()
 
@@ -191,18 +196,9 @@ class Running:
         await self._gone.wait()
 
     def destroy(self) -> None:
-        """End it now, and say on disk that it was us."""
-        process.record_exit(self.sockets, process.Exit.DESTROYED)
+        """End it now, and say on disk that it was us, if the disk has room for that."""
+        try:
+            process.record_exit(self.sockets, process.Exit.DESTROYED)
+        except OSError as error:
+            log.warning("%s is ended without a record: %s", self.uid, error)
         self.process.kill()
-
-
-def _bound_log(sockets: Sockets) -> None:
-    """A guest may write on its console for ever. QEMU appends, so the file can be cut under it: the tail is kept."""
-    path = sockets.serial_log
-    with contextlib.suppress(OSError):
-        if path.stat().st_size <= SERIAL_LOG_LIMIT:
-            return
-        with path.open("rb") as file:
-            file.seek(-SERIAL_LOG_KEPT, os.SEEK_END)
-            path.with_suffix(".log.1").write_bytes(file.read())
-        os.truncate(path, 0)

@@ -5,19 +5,18 @@ that a VM keeps from one instance to the next: keys sealed to it are then still 
 """
 
 import asyncio
-import contextlib
 import os
 import shutil
 import signal
 from pathlib import Path
 
+from isthmus.engine.node.vm import process
 from isthmus.engine.node.vm.errors import ProcessError
 from isthmus.engine.node.vm.machine import Sockets
 from isthmus.lib import run
 
 PROGRAM = "swtpm"
-START_SECONDS = 10.0
-PROC = Path("/proc")
+START_SECONDS, STOP_SECONDS = 10.0, 2.0
 
 
 def find_program() -> str:
@@ -43,7 +42,7 @@ def build_argv(program: str, sockets: Sockets, state: Path) -> list[str]:
 
 async def start(program: str, sockets: Sockets, state: Path) -> int:
     """Start it, wait until it listens and give its pid. Raises ProcessError with its own words."""
-    stop(sockets)
+    await stop(sockets)
     state.mkdir(parents=True, exist_ok=True, mode=0o700)
     sockets.tpm.unlink(missing_ok=True)
     log = sockets.directory / "swtpm.log"
@@ -62,9 +61,24 @@ async def start(program: str, sockets: Sockets, state: Path) -> int:
     return child.pid
 
 
-def stop(sockets: Sockets) -> None:
-    """End one that QEMU never came to, if there is one."""
-    with contextlib.suppress(OSError, ValueError):
+async def stop(sockets: Sockets) -> None:
+    """End one that QEMU never came to, or has just left, if there is one; it is gone when this returns."""
+    try:
         pid = int(sockets.tpm_pidfile.read_text())
-        if os.fsencode(f"file={sockets.tpm_pidfile}") in (PROC / str(pid) / "cmdline").read_bytes().split(b"\0"):
-            os.kill(pid, signal.SIGTERM)
+        held = process.Process(pid, os.pidfd_open(pid))
+    except (OSError, ValueError):
+        return
+    try:
+        if os.fsencode(f"file={sockets.tpm_pidfile}") in process.arguments(pid):
+            await _end(held)
+    finally:
+        held.close()
+
+
+async def _end(held: process.Process) -> None:
+    signal.pidfd_send_signal(held.pidfd, signal.SIGTERM)
+    try:
+        await asyncio.wait_for(held.wait(), STOP_SECONDS)
+    except TimeoutError:
+        held.kill()
+        await held.wait()

@@ -9,12 +9,15 @@ import time
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
+from typing import Any
 
 from isthmus.lib import run
 
 IMAGE = "isthmus.dev/worker"
 MODULE = "isthmus.engine.node.worker"
 KILLED = 137
+OURS = "ISTHMUS_"
+PROXIES = frozenset({"http_proxy", "https_proxy", "no_proxy"})
 PROC = Path("/proc")
 
 
@@ -47,6 +50,13 @@ def is_worker(pod: Mapping[str, object]) -> bool:
     image = str(containers[0].get("image", "")) if containers else ""
     name = image.split("@")[0]
     return name == IMAGE or name.startswith(f"{IMAGE}:")
+
+
+def given_environment(container: Mapping[str, Any]) -> dict[str, str]:
+    """What a Pod may say to the worker: its own settings and proxies. It runs as we do, so nothing that its interpreter
+    or the loader would heed (PYTHONPATH, LD_PRELOAD, PATH ...)."""
+    entries = [entry for entry in container.get("env") or () if "value" in entry]
+    return {e["name"]: str(e["value"]) for e in entries if e["name"].startswith(OURS) or e["name"].lower() in PROXIES}
 
 
 def find(files: Files) -> int | None:

@@ -2,7 +2,7 @@
 
 from typing import Any
 
-from isthmus.engine.registry.strategies import immutable
+from isthmus.engine.registry.strategies import crdrules, immutable
 from isthmus.engine.registry.strategy import Strategy, register
 from isthmus.engine.registry.write import WriteContext
 from isthmus.lib import clock
@@ -39,8 +39,9 @@ def _status(crd: Object, before: Object) -> Object:
     versions = crd["spec"].get("versions") or []
     storage = [v["name"] for v in versions if v.get("storage")]
     stored = before.get("storedVersions") or []
+    others = [c for c in before.get("conditions", []) if c["type"] not in ("NamesAccepted", "Established")]
     return {
-        "conditions": [known.get(str(c["type"]), c) for c in conditions],
+        "conditions": [*(known.get(str(c["type"]), c) for c in conditions), *others],
         "acceptedNames": crd["spec"]["names"],
         "storedVersions": stored + [v for v in storage if v not in stored],
     }
@@ -55,6 +56,7 @@ def _validate(new: Object, old: Object | None, context: WriteContext) -> list[Ca
                 "metadata.name", f'Invalid value: "{new["metadata"]["name"]}": must be spec.names.plural+"."+spec.group'
             )
         )
+    causes += crdrules.check(new, old)
     versions = spec.get("versions") or []
     if sum(bool(v.get("storage")) for v in versions) != 1:
         causes.append(Cause("spec.versions", "Invalid value: must have exactly one version marked as storage version"))
@@ -69,4 +71,15 @@ def _validate(new: Object, old: Object | None, context: WriteContext) -> list[Ca
     return causes
 
 
-register("customresourcedefinitions.apiextensions.k8s.io", Strategy(prepare=_prepare, validate=_validate))
+def _mark_terminating(crd: Object) -> None:
+    status = crd.setdefault("status", {})
+    why = {"reason": "InstanceDeletionInProgress", "message": "CustomResource deletion is in progress"}
+    condition = {"type": "Terminating", "status": "True", "lastTransitionTime": clock.timestamp(), **why}
+    if not any(c.get("type") == "Terminating" for c in status.get("conditions") or ()):
+        status["conditions"] = [*(status.get("conditions") or ()), condition]
+
+
+register(
+    "customresourcedefinitions.apiextensions.k8s.io",
+    Strategy(prepare=_prepare, validate=_validate, mark_deleted=_mark_terminating),
+)

@@ -66,9 +66,11 @@ def report_duplicates(duplicates: list[str], context: WriteContext) -> None:
 def read_as(call: Call, context: WriteContext, api_version: str, kind: str) -> Object:
     """The body as an object that is no resource of its own (DeleteOptions, Binding, Scale), its types checked.
 
-    Fields that it does not know are dropped. Raises StatusError 400.
+    Fields that it does not know are dropped. Raises StatusError 400, for an object of another kind too.
     """
     obj = read_any(call, context)
+    if (given := obj.get("kind")) not in (None, "", kind):
+        raise errors.bad_request(f"the object in the body must be of kind {kind}, not {given}")
     node = _node(api_version, kind)
     if node is not None:
         structuralschema.prune(obj, node)

@@ -3,6 +3,7 @@
 from collections.abc import Callable
 from typing import Any
 
+from isthmus.engine.auth.authorization import forbidden
 from isthmus.engine.registry import schema
 from isthmus.engine.registry.write import WriteContext
 from isthmus.engine.server import options, representation
@@ -10,7 +11,7 @@ from isthmus.engine.server.context import Call
 from isthmus.engine.server.handlers import body
 from isthmus.engine.server.message import Response
 from isthmus.lib import clock
-from isthmus.machinery import causes, decode, errors, jsonpatch, mergepatch, serversideapply, strategicpatch
+from isthmus.machinery import causes, decode, errors, jsonpatch, mergepatch, rbac, serversideapply, strategicpatch
 
 Object = dict[str, Any]
 Patch = Callable[[Call, Object, Any], Object]
@@ -105,8 +106,9 @@ async def _apply(call: Call, context: WriteContext) -> tuple[bytes, int]:
     if call.server.store.head(call.key) is None:
         if call.info.subresource:
             raise errors.not_found(call.served.kind.group, call.served.kind.plural, call.info.name)
+        _may_create(call)
         created = serversideapply.apply(None, applied, **owner)
-        created["metadata"].setdefault("name", call.info.name)
+        created["metadata"]["name"] = call.info.name
         if call.served.kind.namespaced:
             created["metadata"]["namespace"] = call.info.namespace
         if (created["metadata"].get("uid") or "") != "":
@@ -115,6 +117,16 @@ async def _apply(call: Call, context: WriteContext) -> tuple[bytes, int]:
         return await storage.create(call.stored, created, context), 201
     change = lambda current: serversideapply.apply(current, applied, **owner)  # noqa: E731
     return await storage.update(call.stored, call.key, change, context), 200
+
+
+def _may_create(call: Call) -> None:
+    """An apply that creates is a creation too. Raises StatusError 403."""
+    info = call.info
+    attributes = rbac.Attributes(
+        "create", info.group, info.version, info.resource, namespace=info.namespace, name=info.name
+    )
+    if not call.server.authorizer.allows(call.user, attributes):
+        raise forbidden(call.user, attributes)
 
 
 def _reset_fields(call: Call, applied: Object) -> list[tuple[str, ...]]:

@@ -24,6 +24,7 @@ from isthmus.machinery import errors
 BOOKMARK_SECONDS = 60.0
 BATCH = 200  # events sent between two looks at whether the client keeps up
 HISTORY_BATCH = 1000  # events read from the log at once
+HELD_BYTES = 16 * 1024 * 1024  # of objects that change while a watcher still reads the past; beyond, it is dropped
 INITIAL_EVENTS_END = "k8s.io/initial-events-end"
 
 
@@ -38,12 +39,16 @@ class Watch:
         self._form = form
         self._stream = stream
         self._held: list[Row] | None = []  # what is committed while the past is still being sent
+        self._held_bytes = 0
         self.revision = 0  # the last that this watcher has been told of
 
     def sink(self, rows: Sequence[Row]) -> None:
         """Called by the hub with each commit."""
         if self._held is not None:
             self._held.extend(row.event() for row in rows)
+            self._held_bytes += sum(len(row.value) for row in rows)
+            if self._held_bytes > HELD_BYTES:
+                self._stream.abort()
         else:
             self.send(rows)
 

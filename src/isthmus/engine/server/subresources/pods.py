@@ -1,5 +1,6 @@
 """Subresources of Pods: binding, eviction, log."""
 
+import dataclasses
 from typing import Any
 
 import orjson
@@ -10,7 +11,7 @@ from isthmus.engine.server.handlers import body
 from isthmus.engine.server.message import Response
 from isthmus.engine.server.subresources.handler import Table
 from isthmus.lib import clock
-from isthmus.machinery import errors
+from isthmus.machinery import causes, errors
 
 Object = dict[str, Any]
 SUCCESS = {"kind": "Status", "apiVersion": "v1", "metadata": {}, "status": "Success", "code": 201}
@@ -38,6 +39,16 @@ async def binding(call: Call) -> Response:
     context.subresource = "binding"
     await call.server.storage.modify(call.served, call.key, change, context)
     return Response(orjson.dumps(SUCCESS), 201)
+
+
+async def bindings(call: Call) -> Response:
+    """`binding` by the path of old schedulers, where the Binding in the body names the pod."""
+    named = (body.read_as(call, call.write_context(), "v1", "Binding").get("metadata") or {}).get("name")
+    if not named:
+        raise errors.invalid("", "Binding", "", [causes.required("metadata.name")])
+    pods = call.server.registry.by_resource("pods")
+    assert pods
+    return await binding(dataclasses.replace(call, served=pods, info=dataclasses.replace(call.info, name=named)))
 
 
 async def eviction(call: Call) -> Response:

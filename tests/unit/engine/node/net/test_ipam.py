@@ -20,6 +20,24 @@ def test_a_lease_outlives_the_agent_and_ends_with_release(tmp_path):
     assert Leases(tmp_path / "leases.json").take(POOL, "default", "web", "eth") == IPv4Address("10.42.0.3")
 
 
+def test_an_address_that_could_not_be_written_down_is_not_given(tmp_path):
+    path = tmp_path / "net" / "leases.json"
+    leases = Leases(path)
+    path.parent.write_text("")  # no file can be made there, as on a full disk
+    for _ in range(2):
+        with pytest.raises(OSError):
+            leases.take(POOL, "default", "web", "eth")
+    path.parent.unlink()
+    given = leases.take(POOL, "default", "web", "eth")
+    path.with_name("leases.json.new").mkdir()
+    for _ in range(2):
+        with pytest.raises(OSError):
+            leases.release("default", "web")
+    path.with_name("leases.json.new").rmdir()
+    assert Leases(path).owners() == leases.owners() == {("default", "web")}
+    assert leases.release("default", "web") == [str(given)]
+
+
 def test_a_full_pool_says_so(tmp_path):
     leases = Leases(tmp_path / "leases.json")
     taken = {leases.take(POOL, "default", f"vm{n}", "eth") for n in range(5)}

@@ -50,6 +50,20 @@ async def test_it_is_found_without_its_pid_file(sockets):
     await started.wait()
 
 
+async def test_a_process_that_is_no_longer_held_is_not_killed_nor_is_the_next_with_its_descriptor(sockets):
+    started = await start(sockets)
+    number = started.pidfd
+    started.close()
+    other = process.find(sockets)
+    assert other.pidfd == number
+    started.kill()
+    started.close()
+    assert process.find(sockets)
+    other.kill()
+    await other.wait()
+    other.close()
+
+
 def test_a_pid_that_was_used_again_is_not_mistaken(sockets):
     sockets.pidfile.write_text(str(os.getpid()))
     assert process.find(sockets) is None

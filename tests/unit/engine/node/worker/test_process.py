@@ -58,3 +58,9 @@ def test_every_way_to_end_has_its_code(tmp_path, monkeypatch, capsys, body, code
 )
 def test_a_worker_is_known_by_its_image(image, ours):
     assert process.is_worker({"spec": {"containers": [{"image": image}]}}) is ours
+
+
+def test_a_pod_does_not_choose_what_its_worker_loads():
+    names = ("LD_PRELOAD", "PYTHONPATH", "PATH", "KUBECONFIG", "ISTHMUS_VOLUMES", "https_proxy", "NO_PROXY")
+    container = {"env": [*({"name": name, "value": "/x"} for name in names), {"name": "ISTHMUS_X", "valueFrom": {}}]}
+    assert set(process.given_environment(container)) == {"ISTHMUS_VOLUMES", "https_proxy", "NO_PROXY"}
