@@ -203,6 +203,12 @@ async def test_a_review_that_makes_no_sense_is_refused(api, review, spec, code, 
     assert message in refused["message"]
 
 
+async def test_a_review_with_half_a_status_is_answered(api) -> None:
+    review = {"spec": {"namespace": "default"}, "status": {"incomplete": False}}
+    answer = await api("POST", f"{REVIEWS}/selfsubjectrulesreviews", review, code=201)
+    assert answer["status"]["resourceRules"]
+
+
 async def test_a_token_review_tells_the_audiences_that_both_have(api) -> None:
     accounts = "/api/v1/namespaces/default/serviceaccounts"
     await api("POST", accounts, {"metadata": {"name": "robot"}}, code=201)

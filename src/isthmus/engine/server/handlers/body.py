@@ -66,7 +66,8 @@ def report_duplicates(duplicates: list[str], context: WriteContext) -> None:
 def read_as(call: Call, context: WriteContext, api_version: str, kind: str) -> Object:
     """The body as an object that is no resource of its own (DeleteOptions, Binding, Scale), its types checked.
 
-    Fields that it does not know are dropped. Raises StatusError 400, for an object of another kind too.
+    Fields that it does not know are dropped, and what is missing is nothing, as where Go decodes: kubectl sends reviews
+    with half a status. Raises StatusError 400, for an object of another kind too.
     """
     obj = read_any(call, context)
     if (given := obj.get("kind")) not in (None, "", kind):
@@ -74,7 +75,8 @@ def read_as(call: Call, context: WriteContext, api_version: str, kind: str) -> O
     node = _node(api_version, kind)
     if node is not None:
         structuralschema.prune(obj, node)
-        if wrong := structuralschema.validate(obj, node, keyed_lists=False):
+        found = structuralschema.validate(obj, node, keyed_lists=False)
+        if wrong := [cause for cause in found if cause.reason != "FieldValueRequired"]:
             listing = ", ".join(f"{cause.field}: {cause.message}" for cause in wrong)
             raise errors.bad_request(f"{kind} in the body is not valid: {listing}")
     return obj
