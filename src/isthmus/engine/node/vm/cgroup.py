@@ -5,11 +5,13 @@ directories of our own below the root `isthmus`.
 """
 
 import os
+from collections.abc import Sequence
 from dataclasses import dataclass
 from pathlib import Path
 
 ROOT = Path("/sys/fs/cgroup")
 CONTROLLERS = ("cpu", "memory", "pids")
+_ENTER = 'while [ "$1" != -- ]; do echo 0 >"$1"; shift; done 2>/dev/null; shift; exec "$@"'  # 0: who writes it
 
 
 @dataclass(frozen=True, slots=True)
@@ -62,8 +64,8 @@ def _write(path: Path, text: str) -> bool:
     return True
 
 
-def enter(plan: Plan, pid: int, root: Path = ROOT) -> list[str]:
-    """Put `pid` into the groups of `plan`. Gives what could not be done: a VM runs without a cgroup as well."""
+def prepare(plan: Plan, root: Path = ROOT) -> list[str]:
+    """Make the groups of `plan` and write their values. Gives what could not be done: a VM runs without it as well."""
     for directory in plan.directories:
         try:
             directory.mkdir(parents=True, exist_ok=True)
@@ -71,8 +73,20 @@ def enter(plan: Plan, pid: int, root: Path = ROOT) -> list[str]:
             return [f"{directory}: {error.strerror}"]
     if len(plan.directories) == 1:
         _enable_v2(plan.directories[0], root)
-    failed = [str(path) for path, text in plan.values if not _write(path, text)]
-    return failed + [str(path) for path in plan.procs if not _write(path, str(pid))]
+    return [str(path) for path, text in plan.values if not _write(path, text)]
+
+
+def confined(argv: Sequence[str], plan: Plan) -> list[str]:
+    """`argv` begun inside the groups, so that all it ever uses is counted, and whoever starts it may die at any moment.
+
+    sh becomes the program that it runs: no process is left between.
+    """
+    return ["sh", "-c", _ENTER, "sh", *map(str, plan.procs), "--", *argv] if plan.procs else list(argv)
+
+
+def enter(plan: Plan, pid: int) -> list[str]:
+    """Put `pid` into the groups of `plan`, which exist. Gives those that it could not be put into."""
+    return [str(path) for path in plan.procs if not _write(path, str(pid))]
 
 
 def remove_node(node: str, root: Path = ROOT) -> None:

@@ -134,9 +134,14 @@ class Machines:
         record = build_record(vmi, machine, resolved, attachment, arguments)
         process.write_json(sockets.directory / "machine.json", record)
         (sockets.directory / "exit.json").unlink(missing_ok=True)
+        groups = self._plan(uid, machine.topology.vcpus, machine.memory_limit)
+        failed = cgroup.prepare(groups)
         helpers = await self._start_helpers(vmi, machine, sockets, state)
-        running = await self._launch(uid, sockets, arguments, attachment, machine.timezone)
-        self._limit(uid, machine, running.process.pid, *helpers)
+        whole = cgroup.confined(process.namespaced(arguments, attachment.netns), groups)
+        running = await self._launch(uid, sockets, whole, machine.timezone)
+        failed += [path for pid in (running.process.pid, *helpers) for path in cgroup.enter(groups, pid)]
+        if failed:
+            log.warning("machine %s runs without some of its limits: %s", uid, ", ".join(dict.fromkeys(failed)))
         for card in machine.interfaces:
             if not card.link_up:
                 await running.monitor.set_link(card.name, up=False)
@@ -151,11 +156,9 @@ class Machines:
         self._tasks.spawn(process.reap(pid), name=f"TPM of {machine.name}")
         return [pid]
 
-    async def _launch(
-        self, uid: str, sockets: Sockets, arguments: list[str], attachment: Attachment, timezone: str
-    ) -> Running:
+    async def _launch(self, uid: str, sockets: Sockets, command: list[str], timezone: str) -> Running:
         offset = process.log_size(sockets)
-        running = self._take(uid, await process.start(arguments, sockets, attachment.netns, timezone))
+        running = self._take(uid, await process.start(command, sockets, timezone))
         try:
             await running.monitor.status()
         except MonitorError as error:
@@ -175,12 +178,6 @@ class Machines:
 
     def _plan(self, uid: str, vcpus: int = 1, memory_limit: int = 0) -> cgroup.Plan:
         return cgroup.build_plan(self._cgroups, self._node, uid, vcpus=vcpus, memory_limit=memory_limit)
-
-    def _limit(self, uid: str, machine: Machine, *pids: int) -> None:
-        """All of a machine's processes: what stays in the agent's own cgroup would end with its service."""
-        plan = self._plan(uid, machine.topology.vcpus, machine.memory_limit)
-        if failed := [path for pid in pids for path in cgroup.enter(plan, pid)]:
-            log.warning("machine %s runs without some of its limits: %s", uid, ", ".join(failed))
 
     async def remove(self, uid: str) -> None:
         """Forget a machine whose VMI is gone: end it if it runs, remove its directory and cgroup."""

@@ -128,17 +128,18 @@ def log_size(sockets: Sockets) -> int:
     return sockets.qemu_log.stat().st_size if sockets.qemu_log.exists() else 0
 
 
-async def start(argv: Sequence[str], sockets: Sockets, netns: Path | None = None, timezone: str = "") -> Process:
+async def start(argv: Sequence[str], sockets: Sockets, timezone: str = "") -> Process:
     """Start QEMU and wait until its monitor listens. Raises ProcessError with QEMU's own words.
 
-    It listens before its devices are made: only an answer of the monitor says that the machine is whole.
+    `argv` may begin with commands that become QEMU. It listens before its devices are made: only an answer of the
+    monitor says that the machine is whole.
     """
     for stale in (sockets.qmp, sockets.serial, sockets.vnc, sockets.agent, sockets.pidfile):
         stale.unlink(missing_ok=True)
     offset = log_size(sockets)
     env = {**os.environ, "TZ": timezone} if timezone else None
     try:
-        child = run.start(namespaced(argv, netns), log=sockets.qemu_log, cwd=sockets.directory, env=env)
+        child = run.start(list(argv), log=sockets.qemu_log, cwd=sockets.directory, env=env)
     except run.CommandError as error:
         raise ProcessError(str(error)) from error
     loop = asyncio.get_running_loop()

@@ -2,6 +2,7 @@
 
 import asyncio
 import os
+import subprocess
 import sys
 
 import pytest
@@ -115,6 +116,15 @@ def test_memory_is_limited_only_if_a_limit_is_asked_for(tmp_path):
     for version, name, unlimited in ((2, "memory.max", "max"), (1, "memory.limit_in_bytes", "-1")):
         values = dict(cgroup.build_plan(version, "n1", "u", vcpus=1, root=tmp_path).values)
         assert next(text for path, text in values.items() if path.name == name) == unlimited
+
+
+def test_a_process_is_in_its_groups_before_it_begins_and_runs_where_there_are_none(tmp_path):
+    there, missing = tmp_path / "cgroup.procs", tmp_path / "none/cgroup.procs"
+    argv = cgroup.confined(["sh", "-c", 'cat "$1"; echo $$', "x y", str(there)], cgroup.Plan((), (), (missing, there)))
+    with subprocess.Popen(argv, stdout=subprocess.PIPE, stderr=subprocess.PIPE, text=True) as child:
+        said, complaints = child.communicate(timeout=10)
+    assert (said.split(), complaints) == (["0", str(child.pid)], "")
+    assert cgroup.confined(["true"], cgroup.Plan((), (), ())) == ["true"]
 
 
 def test_the_version_is_told_by_what_is_mounted(tmp_path):
