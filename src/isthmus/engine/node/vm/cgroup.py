@@ -10,6 +10,7 @@ from dataclasses import dataclass
 from pathlib import Path
 
 ROOT = Path("/sys/fs/cgroup")
+CPUS = os.cpu_count() or 1
 CONTROLLERS = ("cpu", "memory", "pids")
 _ENTER = 'while [ "$1" != -- ]; do echo 0 >"$1"; shift; done 2>/dev/null; shift; exec "$@"'  # 0: who writes it
 
@@ -33,21 +34,32 @@ def detect_version(root: Path = ROOT) -> int:
 def build_plan(version: int, node: str, uid: str, *, vcpus: int, memory_limit: int = 0, root: Path = ROOT) -> Plan:
     """Weights for CPU (a share for each virtual CPU); a limit for memory only if one is asked for (bytes).
 
-    What QEMU needs beside the guest's memory depends on devices, load and accelerator: a limit by estimate kills VMs.
+    All machines together weigh what the host's CPUs do, as the kubelet has it for all Pods; the platform's processes
+    get their part beside them. What QEMU needs beside the guest's memory depends on devices, load and accelerator: a
+    limit by estimate kills VMs.
     """
     if version == 2:
         group = root / "isthmus" / node / uid
-        weight = max(1, min(10000, 100 * vcpus))
-        values = ((group / "cpu.weight", str(weight)), (group / "memory.max", str(memory_limit or "max")))
+        values = (
+            *((above / "cpu.weight", _weight(CPUS)) for above in (group.parent.parent, group.parent)),
+            (group / "cpu.weight", _weight(vcpus)),
+            (group / "memory.max", str(memory_limit or "max")),
+        )
         return Plan((group,), values, (group / "cgroup.procs",))
     if version == 1:
         groups = {controller: root / controller / "isthmus" / node / uid for controller in CONTROLLERS}
+        above = groups["cpu"].parent
         values = (
+            *((directory / "cpu.shares", str(1024 * CPUS)) for directory in (above.parent, above)),
             (groups["cpu"] / "cpu.shares", str(max(2, 1024 * vcpus))),
             (groups["memory"] / "memory.limit_in_bytes", str(memory_limit or -1)),
         )
         return Plan(tuple(groups.values()), values, tuple(group / "cgroup.procs" for group in groups.values()))
     return Plan((), (), ())
+
+
+def _weight(cpus: int) -> str:
+    return str(max(1, min(10000, 100 * cpus)))
 
 
 def _enable_v2(group: Path, root: Path) -> None:
@@ -85,8 +97,18 @@ def confined(argv: Sequence[str], plan: Plan) -> list[str]:
 
 
 def enter(plan: Plan, pid: int) -> list[str]:
-    """Put `pid` into the groups of `plan`, which exist. Gives those that it could not be put into."""
-    return [str(path) for path in plan.procs if not _write(path, str(pid))]
+    """Put `pid` into the groups of `plan`, which exist, if it is not there. Gives those that it could not be put into.
+
+    To look first is cheap; to move a process takes the kernel some ten milliseconds, one after another.
+    """
+    return [str(path) for path in plan.procs if not (_holds(path, pid) or _write(path, str(pid)))]
+
+
+def _holds(procs: Path, pid: int) -> bool:
+    try:
+        return str(pid) in procs.read_text().split()
+    except OSError:
+        return False
 
 
 def remove_node(node: str, root: Path = ROOT) -> None:

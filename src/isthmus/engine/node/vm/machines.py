@@ -27,6 +27,8 @@ log = logging.getLogger(__name__)
 Object = dict[str, Any]
 Key = tuple[str, str]  # namespace, name of the VMI
 
+ASK_AGAIN_SECONDS = 0.05
+
 
 class Machines:
     """`on_change(key)` is called whenever something about a machine has changed."""
@@ -159,13 +161,19 @@ class Machines:
     async def _launch(self, uid: str, sockets: Sockets, command: list[str], timezone: str) -> Running:
         offset = process.log_size(sockets)
         running = self._take(uid, await process.start(command, sockets, timezone))
-        try:
-            await running.monitor.status()
-        except MonitorError as error:
-            running.process.kill()  # without a word on disk: a machine that was refused did not end well
-            await running.wait_ended()
-            raise ProcessError(f"QEMU refused the machine: {process.read_tail(sockets, offset)}") from error
-        return running
+        loop = asyncio.get_running_loop()
+        deadline = loop.time() + process.START_DEADLINE
+        while True:
+            try:
+                await running.monitor.status()
+                return running
+            except MonitorError as error:
+                if not running.ended and loop.time() < deadline:
+                    await asyncio.sleep(ASK_AGAIN_SECONDS)  # on a busy host its socket is there before it listens
+                    continue
+                running.process.kill()  # without a word on disk: a machine that was refused did not end well
+                await running.wait_ended()
+                raise ProcessError(f"QEMU refused the machine: {process.read_tail(sockets, offset)}") from error
 
     def _prepare_firmware(self, machine: Machine) -> None:
         target = machine.firmware.vars_file
