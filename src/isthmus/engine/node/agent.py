@@ -15,6 +15,7 @@ from isthmus.client import connect, resources
 from isthmus.client.cached import CachedClient
 from isthmus.client.controller import Controller
 from isthmus.client.informer import key_of
+from isthmus.client.workqueue import WorkQueue
 from isthmus.engine.node import capacity
 from isthmus.engine.node.api import Api
 from isthmus.engine.node.image.store import ImageStore
@@ -94,12 +95,12 @@ class Agent:
         address = settings.address or capacity.find_address()
         registration = Registration(self._client, settings.node, address, host, settings.directory)
         await self._network.start()
-        vmis = self._build_vmi_controller()
-        machines = Machines(settings.directory / "vms", settings.node, host, vmis.queue.add)
+        queue = WorkQueue[Key]()  # machines and jobs put VMIs there, too
+        machines = Machines(settings.directory / "vms", settings.node, host, queue.add)
         images = ImageStore(settings.home.images)
         reconciler = VmiReconciler(self._cached, settings.node, address, machines, self._network, images)
-        reconciler.enqueue = vmis.queue.add
-        vmis.reconcile = reconciler.reconcile
+        reconciler.enqueue = queue.add
+        vmis = self._build_vmi_controller(reconciler, queue)
         await self._adopt_networks(machines.adopt())
         environment = {"KUBECONFIG": str(settings.kubeconfig), "ISTHMUS_HOME": str(settings.home.root)}
         environment["ISTHMUS_ACCELERATOR"] = host.accelerator
@@ -113,7 +114,7 @@ class Agent:
                 group.create_task(registration.run())
                 await self._cached.wait_synced()
                 for key in machines.known():
-                    vmis.queue.add(key)
+                    queue.add(key)
                 for controller in (vmis, *others):
                     group.create_task(controller.run())
                 group.create_task(self._collect(pods, reconciler))
@@ -143,11 +144,8 @@ class Agent:
                 log.warning("bridges that nobody needs could not be removed: %s", error)
             await asyncio.sleep(COLLECT_SECONDS)
 
-    def _build_vmi_controller(self) -> Controller:
-        async def unset(_key: Key) -> float | None:
-            raise NotImplementedError
-
-        controller = Controller("agent-vmis", unset, workers=VMI_WORKERS)
+    def _build_vmi_controller(self, reconciler: VmiReconciler, queue: WorkQueue[Key]) -> Controller:
+        controller = Controller("agent-vmis", reconciler.reconcile, queue, workers=VMI_WORKERS)
         controller.watch(self._cached.informer(resources.VMIS))
         controller.watch(self._cached.informer(resources.PODS), launcher_keys)
         controller.watch(self._cached.informer(resources.VMS))

@@ -1,6 +1,8 @@
 """A machine's directory knows whose it is from its first moment."""
 
 import asyncio
+import shutil
+import sys
 from pathlib import Path
 
 from isthmus.engine.node.vm.machine import Host
@@ -8,6 +10,17 @@ from isthmus.engine.node.vm.machines import Machines
 
 HOST = Host("qemu-system-x86_64", (7, 2), "tcg")
 KEY = ("default", "web")
+# The socket is there before anybody listens on it, as on a busy host; then it is QEMU's own.
+LATE = """import os, socket, sys, time
+sock, pidfile, qemu = sys.argv[1:]
+held = socket.socket(socket.AF_UNIX)
+held.bind("qmp.sock")
+open(pidfile, "w").write(str(os.getpid()))
+time.sleep(0.4)
+os.unlink("qmp.sock")
+os.execv(qemu, [qemu, "-M", "none", "-nodefaults", "-display", "none", "-qmp", "unix:qmp.sock,server=on,wait=off",
+                "-pidfile", pidfile])
+"""
 
 
 def machines(root: Path) -> Machines:
@@ -47,3 +60,18 @@ def test_what_a_vm_keeps_is_found_and_forgotten_by_its_name(tmp_path):
     assert held.keepers() == [("default", "web"), ("other", "web")]
     asyncio.run(held.forget(KEY))
     assert held.keepers() == [("other", "web")]
+
+
+async def test_a_qemu_that_does_not_listen_yet_is_asked_again(tmp_path):
+    held = machines(tmp_path)
+    sockets = held.sockets("uid-1")
+    held.reserve("uid-1", KEY)
+    qemu = str(shutil.which("qemu-system-x86_64"))
+    command = [sys.executable, "-c", LATE, str(sockets.qmp), str(sockets.pidfile), qemu]
+    running = await held._launch("uid-1", sockets, command, "")
+    try:
+        assert await running.monitor.status() == "running"
+    finally:
+        running.destroy()
+        await running.wait_ended()
+        await held.close()
