@@ -1,5 +1,5 @@
 #!/usr/bin/env bash
-# Linters, types, import contracts, sizes and unit tests, all at once (types and tests take the time, on a core each).
+# Linters, types, import contracts, sizes and unit tests, all at once (types and tests take the time).
 # All run even when one fails; exit code 1 if any did. Under 90 s.
 set -uo pipefail
 cd "$(dirname "$0")/.." || exit 2
@@ -45,7 +45,7 @@ check "lint" $bin/ruff check -q "${sources[@]}"
 check "format" $bin/ruff format -q --check "${sources[@]}"
 check "import contracts" $bin/lint-imports --no-logo
 check "sizes" $bin/python scripts/sizes.py
-check "unit tests" $bin/pytest tests/unit --timeout 60
+check "unit tests" $bin/pytest tests/unit --timeout 60 --numprocesses auto --maxprocesses 8
 settle
 grep -E '^ ' "$output/sizes"
 [ ${#failed[@]} -eq 0 ] || { echo "failed: ${failed[*]} (make fix mends what a program can mend)"; exit 1; }

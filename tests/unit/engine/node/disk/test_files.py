@@ -77,7 +77,9 @@ async def test_an_uploaded_qcow2_becomes_raw(tmp_path):
 
 
 @pytest.mark.parametrize(
-    "data", [b"x" * (2 * MIB), gzip.compress(bytes(50 * MIB)), gzip.compress(b"x" * 1000)[:-5], b"\x1f\x8bnonsense"]
+    "data",
+    [b"x" * (2 * MIB), gzip.compress(bytes(50 * MIB)), gzip.compress(b"x" * 1000)[:-5], b"\x1f\x8bnonsense"],
+    ids=["too large", "a bomb", "cut short", "no gzip"],
 )
 async def test_a_bad_upload_leaves_the_volume_as_it_was(tmp_path, data):
     files.ensure_volume(tmp_path, MIB)
