@@ -35,6 +35,7 @@ grub-common              tests, demo: boot loaders of guests
 grub-pc-bin              tests, demo: boot loaders of guests
 iputils-ping             demo: pings the imported guest
 libguestfs-tools         tests: disks of the conversion matrix
+systemd                  tests: isthmus up --systemd
 libguestfs-xfs           tests: disks of the conversion matrix on XFS
 docker-registry          tests: a registry to pull from
 apache2-utils            tests: its passwords

@@ -72,7 +72,7 @@ def down(data_dir: Path, vms: bool) -> None:
             from isthmus.operations import vms as machines
 
             heeded, ended = machines.shut_down(home)
-            forced = f", {ended} did not within {machines.GRACE_SECONDS:g} s and were ended" if ended else ""
+            forced = f", {ended} did not within their grace periods and were ended" if ended else ""
             click.echo(f"{heeded} VMs shut down{forced}")
     except lifecycle.LifecycleError as error:
         raise click.ClickException(str(error)) from error

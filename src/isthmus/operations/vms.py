@@ -1,6 +1,7 @@
 """`isthmus down --vms`: shut the machines of a home down once its platform is down, as a host's shutdown would.
 
-The objects are not touched: at the next `up` each VM does what its run strategy says of a guest that has shut down.
+The objects are not touched. At the next `up` each VM does what its run strategy says of an instance that was ended
+with its node, which is no success: Always and RerunOnFailure run it again.
 What the machines had on the host goes with them: network namespaces, bridges, address translation, cgroups.
 """
 
@@ -8,6 +9,7 @@ import asyncio
 import logging
 from pathlib import Path
 
+from isthmus.engine.node.launchers import DEFAULT_GRACE
 from isthmus.engine.node.net.network import Network, NetworkError
 from isthmus.engine.node.vm import cgroup, process
 from isthmus.engine.node.vm.machine import Sockets
@@ -16,11 +18,13 @@ from isthmus.lib.home import Home
 
 log = logging.getLogger(__name__)
 
-GRACE_SECONDS = 30.0
+LONGEST_GRACE = 300.0  # a host waits no longer for a guest, whatever its VM allows
+CLEANING_SECONDS = 30.0  # for networks and cgroups, at most
 
 
 def shut_down(home: Home) -> tuple[int, int]:
-    """Ask every guest to power off, end what has not done so within the grace period: how many heeded, how many not."""
+    """Ask every guest to power off, end what has not done so within its VM's grace period: how many heeded, how many
+    not."""
     return asyncio.run(_shut_down_all(home))
 
 
@@ -41,7 +45,10 @@ async def _clean(directory: Path, node: str) -> None:
 
 
 async def _shut_down(directory: Path) -> bool | None:
-    """Whether the guest heeded; None if no machine runs there."""
+    """Whether the guest heeded; None if no machine runs there.
+
+    Why it ended is said only afterwards: a host that stays up after all must not take a later end for this one.
+    """
     sockets = Sockets(directory)
     held = process.find(sockets)
     if held is None:
@@ -49,6 +56,10 @@ async def _shut_down(directory: Path) -> bool | None:
     machine = Running(directory.name, sockets, held, lambda: None)
     watching = asyncio.create_task(machine.watch())
     machine.poll()
-    await machine.shut_down(GRACE_SECONDS)
+    grace = float(str(process.read_json(directory / "machine.json").get("graceSeconds", DEFAULT_GRACE)))
+    await machine.shut_down(min(grace, LONGEST_GRACE))
     await watching
-    return process.find_exit(sockets) is not process.Exit.DESTROYED
+    reason = process.find_exit(sockets)
+    if reason in (process.Exit.SHUTDOWN, process.Exit.DESTROYED):
+        process.record_exit(sockets, process.Exit.NODE_SHUTDOWN, replace=True)
+    return reason is not process.Exit.DESTROYED

@@ -40,6 +40,7 @@ EXIT_MESSAGES = {
     Exit.CRASHED: "the machine's process ended unexpectedly",
     Exit.PANICKED: "the guest's kernel panicked",
     Exit.WATCHDOG: "the guest's watchdog expired",
+    Exit.NODE_SHUTDOWN: "the guest was shut down with its node",
 }
 
 

@@ -14,6 +14,7 @@ from functools import partial
 from pathlib import Path
 from typing import Any
 
+from isthmus.engine.node import launchers
 from isthmus.engine.node.net.model import Attachment
 from isthmus.engine.node.vm import argv, cgroup, pci, process, spec, tpm
 from isthmus.engine.node.vm.errors import MonitorError, ProcessError, SpecError
@@ -225,6 +226,7 @@ def build_record(vmi: Object, machine: Machine, resolved: str, attachment: Attac
         "started": clock.timestamp(),
         "machineType": resolved,
         "acpi": machine.firmware.acpi,
+        "graceSeconds": launchers.grace_seconds(vmi),
         "topology": asdict(machine.topology),
         "memory": machine.memory,
         "netns": str(attachment.netns) if attachment.netns else "",

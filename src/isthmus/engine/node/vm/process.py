@@ -32,6 +32,7 @@ class Exit(StrEnum):
     CRASHED = "Crashed"  # the process ended by itself
     PANICKED = "Panicked"  # the guest's kernel said so
     WATCHDOG = "Watchdog"
+    NODE_SHUTDOWN = "NodeShutdown"  # it was asked to end because its host does; no word of libvirt's, but a kubelet's
 
     def succeeded(self, *, acpi: bool) -> bool:
         """A guest without ACPI cannot be asked to shut down: killing it is its ordinary end."""
@@ -186,10 +187,10 @@ def read_json(path: Path) -> dict[str, object]:
     return value if isinstance(value, dict) else {}
 
 
-def record_exit(sockets: Sockets, reason: Exit) -> None:
-    """Say why the machine ends, before it does. The first word counts."""
+def record_exit(sockets: Sockets, reason: Exit, *, replace: bool = False) -> None:
+    """Say why the machine ends, before it does. The first word counts, unless `replace`."""
     path = sockets.directory / "exit.json"
-    if not path.exists():
+    if replace or not path.exists():
         write_json(path, {"reason": reason.value})
 
 
