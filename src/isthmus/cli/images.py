@@ -55,6 +55,11 @@ def list_(data_dir: Path) -> None:
 @click.argument("name")
 @data_dir
 def remove(name: str, data_dir: Path) -> None:
-    """Remove an image by NAME."""
-    _run(data_dir, lambda store: store.remove(name))
-    click.echo(f"{name} removed")
+    """Remove an image by NAME. VMs that run from it run on."""
+
+    async def work(store: ImageStore) -> int:
+        if not await store.remove(name):
+            raise click.ClickException(f"there is no image {name} here; `isthmus image list` shows them")
+        return await store.collect()
+
+    click.echo(f"{name} removed, {_run(data_dir, work) / 1e6:.1f} MB freed")

@@ -117,7 +117,7 @@ class Agent:
                     queue.add(key)
                 for controller in (vmis, *others):
                     group.create_task(controller.run())
-                group.create_task(self._collect(pods, reconciler))
+                group.create_task(self._collect(pods, reconciler, images))
         finally:
             await api.close()
             await runner.cleanup()
@@ -134,8 +134,9 @@ class Agent:
         except NetworkError as error:
             log.error("networks of machines that run could not all be taken over: %s", error)
 
-    async def _collect(self, pods: PodReconciler, vmis: VmiReconciler) -> None:
+    async def _collect(self, pods: PodReconciler, vmis: VmiReconciler, images: ImageStore) -> None:
         while True:
+            await images.collect()
             await pods.collect()
             await vmis.collect()
             try:

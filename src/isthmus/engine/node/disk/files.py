@@ -1,6 +1,7 @@
 """Make and remove disk files: sparse raw disks, overlays, CD-ROM images, and the directories of local volumes."""
 
 import contextlib
+import errno
 import os
 import shutil
 from pathlib import Path
@@ -46,6 +47,22 @@ async def ensure_overlay(path: Path, base: Image) -> Image:
         )
         temporary.replace(path)
     return Image(path, "qcow2", direct=base.direct, backing=base)
+
+
+def hold(file: Path, link: Path) -> Path:
+    """Have `file` under the name `link` as well, so that its bytes stay for as long as `link` does, whatever becomes of
+    the image that it is from. What `link` held before is kept. Across file systems it is `file` itself.
+    """
+    if link.exists():
+        return link
+    link.parent.mkdir(parents=True, exist_ok=True)
+    try:
+        link.hardlink_to(file)
+    except OSError as error:
+        if error.errno in (errno.EXDEV, errno.EPERM, errno.EMLINK):
+            return file
+        raise DiskError(f"{file} cannot be linked to {link}: {error.strerror}") from error
+    return link
 
 
 def write_once(path: Path, data: bytes) -> None:

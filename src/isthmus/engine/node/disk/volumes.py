@@ -94,7 +94,8 @@ async def _container_disk(context: Context, name: str, source: Object) -> Image:
     ref = await _pull(
         context, source["image"], source.get("imagePullPolicy") or "", source.get("imagePullSecret") or ""
     )
-    path = await context.images.file(ref, source.get("path") or CONTAINER_DISK_PATH)
+    file = await context.images.file(ref, source.get("path") or CONTAINER_DISK_PATH)
+    path = files.hold(file, context.disks / f"{name}.base")
     base = probe.look_at(path, trusted_raw=False, read_only=True)
     return await files.ensure_overlay(context.disks / f"{name}.qcow2", base)
 
@@ -265,9 +266,12 @@ async def resolve_kernel_boot(context: Context) -> KernelBoot | None:
         raise SpecError("spec.domain.firmware.kernelBoot.container.kernelPath", "is empty")
     policy, secret = container.get("imagePullPolicy") or "", container.get("imagePullSecret") or ""
     ref = await _pull(context, container["image"], policy, secret)
-    kernel = await context.images.file(ref, container["kernelPath"])
-    initrd = await context.images.file(ref, container["initrdPath"]) if container.get("initrdPath") else None
-    return KernelBoot(kernel, initrd, str(boot.get("kernelArgs") or ""))
+    held = {
+        part: files.hold(await context.images.file(ref, container[field]), context.directory / "boot" / part)
+        for part, field in (("kernel", "kernelPath"), ("initrd", "initrdPath"))
+        if container.get(field)
+    }
+    return KernelBoot(held["kernel"], held.get("initrd"), str(boot.get("kernelArgs") or ""))
 
 
 __all__ = ["Context", "ImageStore", "NotReadyError", "resolve_kernel_boot", "resolve_volumes"]

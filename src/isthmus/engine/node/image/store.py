@@ -12,7 +12,7 @@ import fcntl
 import hashlib
 import json
 import shutil
-from collections.abc import AsyncIterator, Awaitable, Callable, Iterable, Mapping, Sequence
+from collections.abc import AsyncIterator, Awaitable, Callable, Mapping, Sequence
 from contextlib import asynccontextmanager
 from pathlib import Path
 from typing import Any, TypeVar
@@ -196,18 +196,20 @@ class ImageStore:
         await asyncio.to_thread(self._index.change, [], known.name)
         return True
 
-    async def collect(self, in_use: Iterable[str] = ()) -> int:
-        """Remove the bytes of images that have no name and whose digest is not `in_use`; gives how many were freed.
+    async def collect(self) -> int:
+        """Remove the bytes of images that have no name; gives how many were freed.
 
-        Does nothing while images are being fetched, loaded or extracted.
+        Machines hold links of their own to the files that they run from. Does nothing while images are being fetched,
+        loaded or extracted.
         """
-        used = set(in_use)
-        return await asyncio.to_thread(self._sweep_alone, used)
+        return await asyncio.to_thread(self._sweep_alone)
 
-    def _sweep_alone(self, in_use: set[str]) -> int:
+    def _sweep_alone(self) -> int:
+        if not self.root.is_dir():
+            return 0
         try:
             with locked(self.root / "work.lock", fcntl.LOCK_EX | fcntl.LOCK_NB):
-                return self._sweep({image.digest for image in self._index.images().values()} | in_use)
+                return self._sweep({image.digest for image in self._index.images().values()})
         except BlockingIOError:
             return 0
 

@@ -13,6 +13,7 @@ import pytest
 from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
 
+from isthmus.engine.node.disk import files
 from isthmus.engine.node.image.store import ImageError, ImageStore
 from isthmus.engine.node.image.stream import Limits
 
@@ -306,16 +307,17 @@ async def test_names_are_seen_by_every_agent_of_the_home(store, tmp_path):
     assert not await store.remove("demo:1")
 
 
-async def test_what_no_name_refers_to_is_collected_unless_it_is_in_use(store, tmp_path):
+async def test_what_no_name_refers_to_is_collected_but_stays_where_it_is_held(store, tmp_path):
     kept = await store.add("kept:1", {"/disk/d": _file(tmp_path, b"kept")})
     gone = await load(store, tmp_path, tar(entry("disk/d", DISK)))
     file = await store.file(gone, "/disk")
     await store.file(kept, "/disk")
+    held = files.hold(file, tmp_path / "machine" / "root.base")
     await store.remove("demo:1")
-    await store.collect(in_use=[gone.digest])
-    assert file.exists()
     assert await store.collect() > 0
     assert not file.exists()
+    assert held.read_bytes() == DISK
+    assert files.hold(tmp_path / "gone", held).read_bytes() == DISK
     assert (await store.file(kept, "/disk")).read_bytes() == b"kept"
     assert len(list(store.blobs.digests())) == 3
 
