@@ -12,7 +12,6 @@ import struct
 
 from isthmus.codec import dhcp
 from isthmus.engine.node.net import netns
-from isthmus.engine.node.net.link import Link
 
 log = logging.getLogger(__name__)
 
@@ -110,12 +109,3 @@ def _checksum(data: bytes) -> int:
     while total > 0xFFFF:
         total = (total & 0xFFFF) + (total >> 16)
     return ~total & 0xFFFF
-
-
-async def serve(name: str, link: Link) -> DhcpServer | None:
-    """Start the server of `link` in the namespace `name`; None if DHCP there is not ours."""
-    if link.lease is None:
-        return None
-    server = DhcpServer(name, link.names.bridge, link.lease)
-    await server.start()
-    return server

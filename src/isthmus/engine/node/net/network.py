@@ -12,9 +12,10 @@ from ipaddress import IPv4Address
 from pathlib import Path
 from weakref import WeakValueDictionary
 
-from isthmus.engine.node.net import dhcpserver, host, ipam, names, netns, plan, slirp
+from isthmus.engine.node.net import host, ipam, names, netns, plan, slirp
 from isthmus.engine.node.net import link as links_
 from isthmus.engine.node.net.apply import apply, apply_at_once, remove
+from isthmus.engine.node.net.dhcpservers import DhcpServers
 from isthmus.engine.node.net.link import Link, Owner
 from isthmus.engine.node.net.model import (
     Attachment,
@@ -59,7 +60,7 @@ class Network:
         self._node = Node(directory / "node.json", self._scope, self.config)
         self._leases = ipam.Leases(directory / "leases.json")
         self._records = Records(directory / "attachments")
-        self._servers: dict[tuple[str, str], dhcpserver.DhcpServer] = {}
+        self._dhcp = DhcpServers()
         self._locks: WeakValueDictionary[str, asyncio.Lock] = WeakValueDictionary()
         self._lease_lock = asyncio.Lock()
 
@@ -93,7 +94,7 @@ class Network:
         """Undo `attach`; its addresses stay reserved. A uid that is not attached is no error. Raises NetworkError."""
         async with self._lock(uid):
             record = self._records.read(uid)
-            self._close_servers(uid)
+            self._dhcp.close(uid)
             if not self.unprivileged:
                 name = self._netns(uid)
                 if record is not None or netns.path_of(name).exists():
@@ -133,13 +134,11 @@ class Network:
         async with self._lock(uid):
             record = self._records.read(uid)
             if record is not None and record.netns and _is_sound(record):
-                await self._serve(record)  # any other is mended by `attach`, which knows what is asked for
+                await self._dhcp.serve(record)  # any other is mended by `attach`, which knows what is asked for
 
     async def stop(self) -> None:
         """Close our sockets; networks and VMs stay."""
-        for server in self._servers.values():
-            server.close()
-        self._servers.clear()
+        self._dhcp.close_all()
         self._node.release()
 
     async def remove(self) -> None:
@@ -177,7 +176,7 @@ class Network:
         if record and _is_sound(record):
             return record
         if record or netns.path_of(name).exists():
-            self._close_servers(uid)
+            self._dhcp.close(uid)
             hosts = dict.fromkeys(link.host for link in (*(record.links if record else ()), *wanted))
             await remove(plan.detach(name, list(hosts)))
             self._records.forget(uid)
@@ -191,7 +190,7 @@ class Network:
         try:
             return await self._make(record, links, new=True)
         except BaseException:
-            self._close_servers(owner.uid)
+            self._dhcp.close(owner.uid)
             await remove(plan.detach(record.netns, [link.host for link in links]))
             self._records.forget(owner.uid)
             raise
@@ -202,7 +201,7 @@ class Network:
         *outer, inner = plan.attach(record.netns, added, self._node.facts, label, new=new)
         await apply(outer)
         await apply_at_once([inner, plan.rules(record.netns, self.config.table, record.links)])
-        await self._serve(record)
+        await self._dhcp.serve(record)
         complete = replace(record, complete=True)
         self._records.write(complete)
         return complete
@@ -211,7 +210,7 @@ class Network:
         old = {link.request.name: link for link in former.links}
         new = {link.request.name: link for link in links}
         if list(old.values()) == list(new.values()):
-            await self._serve(former)
+            await self._dhcp.serve(former)
             return former
         added = [link for name, link in new.items() if name not in old]
         kept = [(old[name], link) for name, link in new.items() if name in old]
@@ -237,35 +236,14 @@ class Network:
             if before.bridge != after.bridge:
                 await self._node.enslave(before)
         await apply([plan.rules(former.netns, self.config.table, former.links)])
-        await self._serve(former)
+        await self._dhcp.serve(former)
         self._records.write(former)
 
     async def _unplug(self, record: Record, gone: Sequence[Link]) -> None:
         for link in gone:
-            if server := self._servers.pop((record.uid, link.request.name), None):
-                server.close()
+            self._dhcp.close_link(record.uid, link)
             for step in plan.unplug(record.netns, link):
                 await remove(step)
-
-    async def _serve(self, record: Record) -> None:
-        """Have a DHCP server with the right lease for each of the VM's links."""
-        for link in record.links:
-            key = (record.uid, link.request.name)
-            running = self._servers.get(key)
-            if running and running.lease == link.lease:
-                continue
-            if running:
-                self._servers.pop(key).close()
-            try:
-                server = await dhcpserver.serve(record.netns, link)
-            except OSError as error:
-                raise NetworkError("NetworkFailed", f"DHCP for {link.request.name}: {error}") from error
-            if server is not None:
-                self._servers[key] = server
-
-    def _close_servers(self, uid: str) -> None:
-        for key in [key for key in self._servers if key[0] == uid]:
-            self._servers.pop(key).close()
 
     # --- without root -------------------------------------------------------------------------------------------------
 

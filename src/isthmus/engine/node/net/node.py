@@ -5,16 +5,14 @@ Called by `network`. What it chose and made is kept in node.json, so that a rest
 """
 
 import asyncio
-import json
 from collections.abc import Iterator
 from contextlib import contextmanager
 from dataclasses import replace
 from ipaddress import IPv4Network
 from pathlib import Path
 
-from isthmus.engine.node.net import claim, host, names, plan, resolver
+from isthmus.engine.node.net import claim, host, kept, names, plan, resolver
 from isthmus.engine.node.net.apply import apply, remove
-from isthmus.engine.node.net.ipam import write_durably
 from isthmus.engine.node.net.link import Facts, Link, gateway_of, node_bridge
 from isthmus.engine.node.net.model import BridgeNetwork, NetworkConfig, NetworkError
 from isthmus.engine.node.net.plan import Step
@@ -28,16 +26,18 @@ class Node:
         self.path = path
         self.scope = scope
         self.config = config
-        self.bridge = config.bridge  # the pod network's: another one if that is another node's
+        self._kept = kept.Kept(config.bridge)
         self._claim = -1
         self._facts: Facts | None = None
-        self._made: list[str] = []
-        self._masqueraded: dict[str, str] = {}
-        self._gateways: dict[str, str] = {}  # the address that we gave a bridge
         self._attaching = 0
         self._ready: set[BridgeNetwork] = set()
         self._probed = False
         self._lock = asyncio.Lock()
+
+    @property
+    def bridge(self) -> str:
+        """The pod network's: another one than configured if that is another node's."""
+        return self._kept.bridge
 
     @property
     def facts(self) -> Facts:
@@ -49,14 +49,16 @@ class Node:
     async def start(self) -> None:
         """Make or adopt the pod network. Raises NetworkError."""
         async with self._lock:
-            kept = self._load()
+            self._kept = kept.load(self.path, self.config.bridge)
             await self._claim_bridge()
             routes, mtu = await host.find_routes()
-            subnet = host.choose_subnet(self.config.subnet, kept, routes, self.bridge)
+            former = IPv4Network(self._kept.subnet) if self._kept.subnet else None
+            subnet = host.choose_subnet(self.config.subnet, former, routes, self.bridge)
             config = replace(self.config, bridge=self.bridge)
             self._facts = Facts(config, subnet, self.config.mtu or mtu, self._resolver())
-            if kept is not None and kept != subnet:
-                self._masqueraded.pop(str(kept), None)
+            if former != subnet:
+                self._kept.masqueraded.pop(str(former), None)
+            self._kept.subnet = str(subnet)
             await self._bring_up(self.bridge, subnet)
 
     async def _claim_bridge(self) -> None:
@@ -79,9 +81,8 @@ class Node:
 
     def _move_to(self, name: str) -> None:
         if name != self.bridge:
-            self._made = [made for made in self._made if made != self.bridge]
-            self._masqueraded = {subnet: of for subnet, of in self._masqueraded.items() if of != self.bridge}
-        self.bridge = name
+            self._kept.forget([self.bridge])
+        self._kept.bridge = name
 
     def release(self) -> None:
         """The bridge stays ours only as long as its machines do."""
@@ -113,7 +114,7 @@ class Node:
             subnet = network.ipam.subnet if network.ipam and network.ip_masq else None
             gateway = gateway_of(network)
             if gateway and network.is_gateway:
-                self._gateways[name] = str(gateway.ip)
+                self._kept.gateways[name] = str(gateway.ip)
             self._remember(name, exists, subnet if gateway else None)
             steps = plan.bridge_of(network, self._mac(name), host.has_link, self.facts)
             await apply([*steps, *([self._table()] if subnet else [])])
@@ -150,17 +151,14 @@ class Node:
         async with self._lock:
             if self._attaching or self._facts is None:
                 return
-            unused = [name for name in self._made if await self._is_unused(name)]
+            unused = [name for name in self._kept.made if await self._is_unused(name)]
             if not unused:
                 return
             await remove(Step("ip", tuple(f"link del {name}" for name in unused)))
-            self._made = [name for name in self._made if name not in unused]
             self._ready = {network for network in self._ready if node_bridge(network, self.facts) not in unused}
-            self._gateways = {name: address for name, address in self._gateways.items() if name not in unused}
-            former = self._masqueraded
-            self._masqueraded = {subnet: name for subnet, name in former.items() if name not in unused}
-            self._save()
-            if self._masqueraded != former:
+            changed = self._kept.forget(unused)
+            self._kept.save(self.path)
+            if changed:
                 await apply([self._table()])
 
     async def _is_unused(self, bridge: str) -> bool:
@@ -168,7 +166,7 @@ class Node:
             return False
         if await host.find_ports(bridge):
             return False
-        return set(await host.find_addresses(bridge)) <= {self._gateways.get(bridge, "")}
+        return set(await host.find_addresses(bridge)) <= {self._kept.gateways.get(bridge, "")}
 
     async def remove(self) -> None:
         """Take away every bridge and table that we made.
@@ -176,14 +174,14 @@ class Node:
         What somebody else has joined to a bridge of ours keeps it, and the address translation behind it.
         """
         async with self._lock:
-            self._load()
-            idle = [name for name in self._made if host.has_link(name) and not await host.find_ports(name)]
+            self._kept = kept.load(self.path, self.config.bridge)
+            idle = [name for name in self._kept.made if host.has_link(name) and not await host.find_ports(name)]
             await remove(Step("ip", tuple(f"link del {name}" for name in idle)))
             if not host.has_link(self.bridge):
                 lines = (f"table ip {self.table} {{ }}", f"delete table ip {self.table}")
                 await apply([Step("nft", lines)])
                 claim.forget(self.bridge, self.scope)
-            self._made, self._masqueraded, self._gateways = [], {}, {}
+            self._kept = kept.Kept(self.config.bridge)
             self._ready.clear()
             self.path.unlink(missing_ok=True)
 
@@ -191,8 +189,7 @@ class Node:
         return names.mac("bridge", self.scope, bridge)
 
     def _table(self) -> Step:
-        masqueraded = [(IPv4Network(subnet), bridge) for subnet, bridge in sorted(self._masqueraded.items())]
-        return Step("nft", plan.node_table(self.table, masqueraded))
+        return Step("nft", plan.node_table(self.table, self._kept.translated()))
 
     @property
     def table(self) -> str:
@@ -201,28 +198,5 @@ class Node:
 
     def _remember(self, bridge: str, existed: bool, masqueraded: IPv4Network | None) -> None:
         """Before it is made: what a crash leaves is then known to be ours."""
-        if not existed and bridge not in self._made:
-            self._made.append(bridge)
-        if masqueraded is not None:
-            self._masqueraded[str(masqueraded)] = bridge
-        self._save()
-
-    def _save(self) -> None:
-        state = {
-            "subnet": str(self.facts.subnet),
-            "bridge": self.bridge,
-            "made": self._made,
-            "masqueraded": self._masqueraded,
-            "gateways": self._gateways,
-        }
-        write_durably(self.path, json.dumps(state, indent=1).encode())
-
-    def _load(self) -> IPv4Network | None:
-        """Read what an earlier agent kept; gives the subnet that it chose."""
-        if not self.path.exists():
-            return None
-        state = json.loads(self.path.read_bytes())
-        self._made, self._masqueraded = state["made"], state["masqueraded"]
-        self._gateways = state.get("gateways") or {}
-        self.bridge = state.get("bridge") or self.config.bridge
-        return IPv4Network(state["subnet"])
+        self._kept.remember(bridge, existed=existed, masqueraded=masqueraded)
+        self._kept.save(self.path)
