@@ -22,8 +22,9 @@ check:  ## before every commit, under 90 s: linters, types, import contracts, si
 test: setup check  ## what CI runs, under 25 minutes: check, real clients, real VMs
 	@$(BIN)/pytest tests/kubectl tests/e2e -m "not long" --timeout 600
 
-test-all: test  ## the long matrices and fault loops too
+test-all: test  ## the long matrices, the fault loops and the stories too
 	@$(BIN)/pytest tests -m long --timeout 3600
+	@for story in scenarios/*/; do scripts/scenario.sh $$(basename $$story) || exit; done
 
 bench: setup  ## benchmarks beside their peers; tables and JSON in build/bench
 	@$(BIN)/python -m bench

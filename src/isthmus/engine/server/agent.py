@@ -14,7 +14,8 @@ from isthmus.machinery import errors, names
 
 LIMIT = 256 * 1024  # bytes in flight towards whoever reads slowly
 FORWARDED = ("sec-websocket-key", "sec-websocket-version", "sec-websocket-protocol", "upgrade", "connection")
-OPEN_SECONDS = 5.0
+OPEN_SECONDS = 5.0  # more than an agent takes to start
+AGAIN_SECONDS = 0.05
 
 
 def socket_path(home: Home, node: str) -> Path:
@@ -31,14 +32,20 @@ def path_of(*segments: str, query: str = "") -> str:
 
 
 async def open_connection(home: Home, node: str) -> tuple[asyncio.StreamReader, asyncio.StreamWriter]:
-    """A connection to the agent of `node`. Raises StatusError 503."""
+    """A connection to the agent of `node`, which may just be starting. Raises StatusError 503."""
     path = socket_path(home, node)
-    try:
-        async with asyncio.timeout(OPEN_SECONDS):
-            return await asyncio.open_unix_connection(path)
-    except OSError as error:  # TimeoutError is one
-        message = f"the agent of node {node} does not answer ({error.strerror or 'timeout'}); see `isthmus status`"
-        raise errors.unavailable(message) from error
+    loop = asyncio.get_running_loop()
+    deadline = loop.time() + OPEN_SECONDS
+    while True:
+        try:
+            async with asyncio.timeout_at(deadline):
+                return await asyncio.open_unix_connection(path)
+        except OSError as error:  # TimeoutError is one
+            if loop.time() + AGAIN_SECONDS > deadline:
+                why = error.strerror or "timeout"
+                message = f"the agent of node {node} does not answer ({why}); see `isthmus status`"
+                raise errors.unavailable(message) from error
+        await asyncio.sleep(AGAIN_SECONDS)
 
 
 async def forward(home: Home, node: str, request: Request, path: str) -> Response | None:
