@@ -1,7 +1,8 @@
 """A whole API server in the test's own process, reached over loopback without TLS."""
 
 import asyncio
-from collections.abc import AsyncIterator
+import subprocess
+from collections.abc import AsyncIterator, Callable, Iterator
 from pathlib import Path
 from typing import Any
 
@@ -78,6 +79,23 @@ async def api(tmp_path: Path) -> AsyncIterator[Api]:
     for connection in tuple(connections):
         connection.transport.abort()
     await server.store.close()
+
+
+@pytest.fixture
+def mount_tmpfs(tmp_path: Path) -> Iterator[Callable[[str], Path]]:
+    """A file system of a size ("2m"), mounted while the test runs. Needs root."""
+    mounted: list[Path] = []
+
+    def mount(size: str) -> Path:
+        place = tmp_path / f"tmpfs{len(mounted)}"
+        place.mkdir()
+        subprocess.run(["mount", "-t", "tmpfs", "-o", f"size={size}", "tmpfs", str(place)], check=True)
+        mounted.append(place)
+        return place
+
+    yield mount
+    for place in mounted:
+        subprocess.run(["umount", "--lazy", str(place)], check=True)
 
 
 async def _become_administrator(api: Api) -> None:

@@ -73,6 +73,20 @@ class Log:
                 self._db.execute("ROLLBACK")
             raise
 
+    def holds(self, row: Row) -> bool:
+        """Whether exactly this row is in the log."""
+        found = self._db.execute("SELECT value FROM log WHERE revision = ?", (row.revision,)).fetchone()
+        return found is not None and found[0] == row.value
+
+    def newer(self, revision: int) -> list[Row]:
+        """Every row after `revision`, in order."""
+        sql = f"SELECT {COLUMNS} FROM log WHERE revision > ? ORDER BY revision"  # noqa: S608
+        return [_row(r) for r in self._db.execute(sql, (revision,))]
+
+    def touch(self) -> None:
+        """Write something that says nothing, to see whether the disk takes it."""
+        self._db.execute("INSERT OR REPLACE INTO meta VALUES ('touched', ?)", (self.revision(),))
+
     def revision(self) -> int:
         """The newest revision that was ever committed."""
         last = self._db.execute("SELECT max(revision) FROM log").fetchone()[0] or 0
