@@ -7,9 +7,11 @@ An implementation raises ValueError for a wrong argument, which becomes the eval
 
 import ipaddress
 import re
+import time
 from collections.abc import Callable, Iterator
 from fractions import Fraction
-from itertools import pairwise
+from functools import lru_cache
+from itertools import islice, pairwise
 from typing import Any
 from urllib.parse import SplitResult, parse_qs, urlsplit
 
@@ -18,6 +20,7 @@ from isthmus.machinery import quantity
 Value = dict[str, Any]
 _QUANTITY, _URL, _IP, _CIDR = "~quantity", "~url", "~ip", "~cidr"
 _MAX_PATTERN = 1000
+_MAX_SECONDS = 1.0  # for all matches of one call
 # What Kubernetes has and we lack: named formats, versions, sets, comprehensions over keys and values.
 _uses_missing = re.compile(
     r"\b(?:format\.\w+|semver|isSemver|sets\.\w+|transform(?:List|Map|MapEntry)|authorizer)\s*\(", re.ASCII
@@ -106,17 +109,36 @@ def _last_index(items: list[Any], item: Any) -> int:
 
 
 def _matches(text: str, pattern: str) -> Iterator[str]:
+    """The matches as Go's FindAllString gives them: an empty one next to the match before it does not count.
+
+    RE2 makes one search linear in the text, but each may look at all that is left: hence the deadline.
+    """
+    deadline, end = time.monotonic() + _MAX_SECONDS, -1
+    for found in _compile(pattern).finditer(text):
+        if found.end() > found.start() or found.start() != end:
+            yield found.group()
+        end = found.end()
+        if time.monotonic() > deadline:
+            raise ValueError(f"finding all matches takes longer than {_MAX_SECONDS} s")
+
+
+@lru_cache(maxsize=256)
+def _compile(pattern: str) -> Any:
+    """RE2, as Go has it: no pattern takes longer than its length times the text's. Loaded by the first pattern."""
+    import re2  # type: ignore[import-untyped]
+
     if len(pattern) > _MAX_PATTERN:
         raise ValueError(f"the pattern is longer than {_MAX_PATTERN} characters")
+    options = re2.Options()
+    options.log_errors = False
     try:
-        return (found[0] for found in re.compile(pattern, re.ASCII).finditer(text))
-    except re.error as error:
-        raise ValueError(f"illegal regex: {error}") from error
+        return re2.compile(pattern, options)
+    except re2.error as error:
+        raise ValueError(f"illegal regex: {error.args[0].decode(errors='replace')}") from error
 
 
 def _first_matches(text: str, pattern: str, limit: int) -> list[str]:
-    found = list(_matches(text, pattern))
-    return found if limit < 0 else found[:limit]
+    return list(islice(_matches(text, pattern), limit if limit >= 0 else None))
 
 
 def _quantity(number: Fraction) -> Value:
