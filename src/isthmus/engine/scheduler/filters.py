@@ -5,12 +5,13 @@ the first reason counts.
 """
 
 from collections import Counter
-from collections.abc import Callable
+from collections.abc import Callable, Mapping
 from dataclasses import dataclass, field
+from functools import cached_property
 from typing import Any
 
 from isthmus.engine.scheduler import affinity
-from isthmus.engine.scheduler.snapshot import Claim, NodeInfo, requests
+from isthmus.engine.scheduler.snapshot import Amounts, Claim, NodeInfo, requests
 from isthmus.machinery import conditions
 from isthmus.machinery.fieldtree import at
 
@@ -19,14 +20,24 @@ Object = dict[str, Any]
 UNSCHEDULABLE_TAINT = "node.kubernetes.io/unschedulable"
 
 
-@dataclass(frozen=True, slots=True)
+@dataclass(frozen=True)
 class Request:
-    """A Pod to be placed, and what surrounds it."""
+    """A Pod to be placed, and what surrounds it. What all nodes are judged by is worked out once, when first asked."""
 
     pod: Object
     claims: tuple[Claim, ...] = ()
     nodes: tuple[NodeInfo, ...] = ()
-    namespaces: dict[str, Object] = field(default_factory=dict)
+    namespaces: Mapping[str, Object] = field(default_factory=dict)
+
+    @cached_property
+    def needed(self) -> Amounts:
+        """What the Pod requests."""
+        return requests(self.pod)
+
+    @cached_property
+    def neighbours(self) -> affinity.Neighbours:
+        """Where the Pods are that this one wants near or far, and those that want it far."""
+        return affinity.Neighbours(self.pod, self.nodes, self.namespaces)
 
 
 Filter = Callable[[Request, NodeInfo], str | None]
@@ -80,8 +91,7 @@ def _resources(request: Request, node: NodeInfo) -> str | None:
     allocatable = node.allocatable
     if node.used.get("pods", 0) + 1 > allocatable.get("pods", 110):
         return "Too many pods"
-    needed = requests(request.pod)
-    lacking = [n for n, v in needed.items() if v and v > allocatable.get(n, 0) - node.used.get(n, 0)]
+    lacking = [n for n, v in request.needed.items() if v and v > allocatable.get(n, 0) - node.used.get(n, 0)]
     return ", ".join(f"Insufficient {name}" for name in sorted(lacking)) or None
 
 
@@ -99,12 +109,12 @@ def _volumes(request: Request, node: NodeInfo) -> str | None:
 
 
 def _pod_affinity(request: Request, node: NodeInfo) -> str | None:
-    holds = affinity.affinity_holds(request.pod, node, list(request.nodes), request.namespaces)
+    holds = request.neighbours.affinity_holds(node)
     return None if holds else "node(s) didn't match pod affinity rules"
 
 
 def _pod_anti_affinity(request: Request, node: NodeInfo) -> str | None:
-    holds = affinity.anti_affinity_holds(request.pod, node, list(request.nodes), request.namespaces)
+    holds = request.neighbours.anti_affinity_holds(node)
     return None if holds else "node(s) didn't match pod anti-affinity rules"
 
 

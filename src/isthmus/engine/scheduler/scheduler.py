@@ -1,18 +1,20 @@
-"""Binds one Pod after another. `filters` and `scores` decide; this module keeps the copy of the cluster and writes.
+"""Binds one Pod after another. `filters` and `scores` decide on what `cache` keeps; this module follows and writes.
 
 A Pod whose claims wait for a node gets that node written on them first (`volume.kubernetes.io/selected-node`), and is
 bound when they are. A Pod that fits nowhere is told why, and is tried again when nodes, Pods or claims change.
 """
 
 import logging
+from collections.abc import Iterator, Mapping
 
 from isthmus.client import paths
 from isthmus.client.api import Object
 from isthmus.client.cached import CachedClient
 from isthmus.client.controller import Controller
-from isthmus.client.informer import Key, key_of
+from isthmus.client.informer import Informer, Key, key_of
 from isthmus.client.resources import NAMESPACES, NODES, PODS, PVCS, PVS, STORAGECLASSES
 from isthmus.engine.scheduler import filters, scores, snapshot
+from isthmus.engine.scheduler.cache import Cache
 from isthmus.lib import clock, logs
 from isthmus.machinery import conditions
 from isthmus.machinery.errors import StatusError
@@ -23,6 +25,7 @@ log = logging.getLogger(__name__)
 NAME = "default-scheduler"
 SELECTED_NODE = "volume.kubernetes.io/selected-node"
 RETRY_SECONDS = 30.0
+PENDING, CLAIMS = "pending", "claims"  # indexes of the Pods: those to place; by claim, as the provisioner makes it too
 
 
 def is_pending(pod: Object) -> bool:
@@ -45,22 +48,24 @@ class Scheduler:
         self.pods = cluster.informer(PODS)
         self.nodes = cluster.informer(NODES)
         self.claims = cluster.informer(PVCS)
-        for resource in (PVS, STORAGECLASSES, NAMESPACES):
+        self.namespaces = cluster.informer(NAMESPACES)
+        for resource in (PVS, STORAGECLASSES):
             cluster.informer(resource)
-        self._assumed: dict[str, str] = {}  # uid -> node of bindings that the copy does not show yet
+        self.cache = Cache()
         self._controller = Controller(NAME, self.reconcile)
 
     def controller(self) -> Controller:
         """The loop around `reconcile`."""
+        self.pods.add_indexer(PENDING, lambda pod: [PENDING] if is_pending(pod) else [])
+        self.pods.add_indexer(CLAIMS, _claims_of)
         self.pods.on_change(self._pod_changed)
         self.nodes.on_change(self._node_changed)
-        for resource in (PVCS, PVS):
-            self.cluster.informer(resource).on_change(lambda _old, _new: self._try_all())
+        self.claims.on_change(self._claim_changed)
+        self.cluster.informer(PVS).on_change(self._volume_changed)
         return self._controller
 
     def _pod_changed(self, old: Object | None, new: Object | None) -> None:
-        if new is None or new["spec"].get("nodeName"):
-            self._assumed.pop((new or old or {})["metadata"]["uid"], None)
+        self.cache.set_pod(old, new)
         if new is not None and is_pending(new):
             self._controller.queue.add(key_of(new))
         freed = new is None or at(new, "status.phase") in snapshot.FINAL
@@ -68,23 +73,37 @@ class Scheduler:
             self._try_all()
 
     def _node_changed(self, old: Object | None, new: Object | None) -> None:
+        self.cache.set_node(old, new)
         if new is not None and (old is None or _offer(old) != _offer(new)):
             self._try_all()
 
-    def _try_all(self) -> None:
-        for pod in self.pods.list():
+    def _claim_changed(self, old: Object | None, new: Object | None) -> None:
+        """Only the Pods that use the claim can gain by it."""
+        metadata = (new or old or {})["metadata"]
+        self._try_users(metadata["namespace"], metadata["name"])
+
+    def _volume_changed(self, old: Object | None, new: Object | None) -> None:
+        reference = at(new or old or {}, "spec.claimRef") or {}
+        if reference.get("name"):
+            self._try_users(reference.get("namespace") or "", reference["name"])
+
+    def _try_users(self, namespace: str, claim: str) -> None:
+        for pod in self.pods.index(CLAIMS, f"{namespace}/{claim}"):
             if is_pending(pod):
                 self._controller.queue.add(key_of(pod))
+
+    def _try_all(self) -> None:
+        for pod in self.pods.index(PENDING, PENDING):
+            self._controller.queue.add(key_of(pod))
 
     async def reconcile(self, key: Key) -> float | None:
         """Place one Pod, or say why it cannot be placed."""
         pod = self.pods.get(*key)
-        if pod is None or not is_pending(pod) or pod["metadata"]["uid"] in self._assumed:
+        if pod is None or not is_pending(pod) or self.cache.is_assumed(pod):
             return None
         claims = self._claims(pod)
-        nodes = snapshot.build(self.nodes.list(), self.pods.list(), self._assumed)
-        namespaces = {n["metadata"]["name"]: n for n in self.cluster.informer(NAMESPACES).list()}
-        request = filters.Request(pod, claims, tuple(nodes), namespaces)
+        nodes = self.cache.snapshot()
+        request = filters.Request(pod, claims, nodes, _Namespaces(self.namespaces))
         if (problem := filters.claim_problem(claims)) is not None:
             return await self._refuse(pod, f"0/{len(nodes)} nodes are available: {problem}.")
         reasons = {node.name: filters.reason_against(request, node) for node in nodes}
@@ -127,11 +146,11 @@ class Scheduler:
             "metadata": {"name": metadata["name"], "namespace": metadata["namespace"], "uid": metadata["uid"]},
             "target": {"apiVersion": "v1", "kind": "Node", "name": node},
         }
-        self._assumed[metadata["uid"]] = node
+        self.cache.assume(pod, node)
         try:
             await self.cluster.client.call("POST", paths.object_path(PODS, pod, "binding"), body=body)
         except StatusError as error:
-            self._assumed.pop(metadata["uid"], None)
+            self.cache.forget(pod)
             if error.code != 409:  # bound already: its event is on the way
                 raise
             return
@@ -151,6 +170,30 @@ class Scheduler:
             pod = await self.cluster.patch(PODS, pod, body, subresource="status")
             await self.cluster.recorder.warning(pod, "FailedScheduling", message)
         return RETRY_SECONDS
+
+
+def _claims_of(pod: Object) -> list[str]:
+    namespace = pod["metadata"]["namespace"]
+    names = (at(v, "persistentVolumeClaim.claimName") for v in pod["spec"].get("volumes") or [])
+    return [f"{namespace}/{name}" for name in names if name]
+
+
+class _Namespaces(Mapping[str, Object]):
+    """The informer's namespaces by name: few Pods ask for any."""
+
+    def __init__(self, informer: Informer) -> None:
+        self._informer = informer
+
+    def __getitem__(self, name: str) -> Object:
+        if (found := self._informer.get("", name)) is None:
+            raise KeyError(name)
+        return found
+
+    def __iter__(self) -> Iterator[str]:
+        return (namespace["metadata"]["name"] for namespace in self._informer.list())
+
+    def __len__(self) -> int:
+        return len(self._informer.list())
 
 
 def _offer(node: Object) -> tuple[object, ...]:

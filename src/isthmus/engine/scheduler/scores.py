@@ -3,7 +3,7 @@
 from typing import Any
 
 from isthmus.engine.scheduler import affinity, filters
-from isthmus.engine.scheduler.snapshot import NodeInfo, requests
+from isthmus.engine.scheduler.snapshot import Amounts, NodeInfo
 from isthmus.machinery.fieldtree import at
 
 Object = dict[str, Any]
@@ -13,9 +13,9 @@ RESOURCES = ("cpu", "memory")
 DEFAULT_REQUESTS = {"cpu": 100, "memory": 200 * 1024 * 1024}  # what a Pod without requests is taken to need
 
 
-def least_allocated(pod: Object, node: NodeInfo) -> float:
+def least_allocated(needed: Amounts, node: NodeInfo) -> float:
     """0..100: the mean share of CPU and memory that stays free."""
-    needed, allocatable = requests(pod), node.allocatable
+    allocatable = node.allocatable
     free = []
     for name in RESOURCES:
         whole = allocatable.get(name, 0)
@@ -34,16 +34,9 @@ def preferred_affinity(pod: Object, node: NodeInfo) -> float:
 
 def preferred_neighbours(request: filters.Request, node: NodeInfo) -> float:
     """-100..100: preferred Pod affinity and anti-affinity, by weight."""
-    total = score = 0
-    for kind, sign in (("podAffinity", 1), ("podAntiAffinity", -1)):
-        terms = at(request.pod, f"spec.affinity.{kind}.preferredDuringSchedulingIgnoredDuringExecution") or []
-        for weighted in terms:
-            weight = int(weighted.get("weight") or 1)
-            total += weight
-            term = weighted.get("podAffinityTerm") or {}
-            if affinity.has_match(term, request.pod, node, list(request.nodes), request.namespaces):
-                score += sign * weight
-    return HIGHEST * score / total if total else 0.0
+    held = request.neighbours.preferred
+    total = sum(abs(weight) for weight, _ in held)
+    return HIGHEST * sum(weight for weight, near in held if near.covers(node)) / total if total else 0.0
 
 
 def untainted(pod: Object, node: NodeInfo) -> float:
@@ -56,7 +49,7 @@ def score(request: filters.Request, node: NodeInfo) -> float:
     """The sum; preferences weigh twice, soft taints three times, as in kube-scheduler's defaults."""
     pod = request.pod
     return (
-        least_allocated(pod, node)
+        least_allocated(request.needed, node)
         + 2 * preferred_affinity(pod, node)
         + 2 * preferred_neighbours(request, node)
         + 3 * untainted(pod, node)
