@@ -5,6 +5,7 @@ is put into the informer (`Informer.observe`).
 """
 
 import asyncio
+from collections.abc import Mapping
 from typing import Any
 
 from isthmus.client.api import Client, Object, PatchType, Resource
@@ -14,18 +15,22 @@ from isthmus.machinery.errors import StatusError
 
 
 class CachedClient:
-    """Reads from shared informers, writes through the client."""
+    """Reads from shared informers, writes through the client.
 
-    def __init__(self, client: Client, component: str) -> None:
+    `fields` narrows what is followed of a resource by a field selector: an agent may follow the Pods of its node only.
+    """
+
+    def __init__(self, client: Client, component: str, fields: Mapping[Resource, str] | None = None) -> None:
         self.client = client
+        self._fields = dict(fields or {})
         self.recorder = Recorder(client, component)
         self._informers: dict[Resource, Informer] = {}
         self._started = False
 
     def informer(self, resource: Resource) -> Informer:
-        """The one informer of all objects of `resource`."""
+        """The one informer of `resource`: of all its objects, unless `fields` narrows it."""
         if resource not in self._informers:
-            self._informers[resource] = Informer(self.client, resource)
+            self._informers[resource] = Informer(self.client, resource, fields=self._fields.get(resource, ""))
             if self._started:
                 self._informers[resource].start()
         return self._informers[resource]

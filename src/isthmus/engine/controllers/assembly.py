@@ -6,7 +6,9 @@ from dataclasses import dataclass
 
 from isthmus.client.cached import CachedClient
 from isthmus.client.controller import Controller
+from isthmus.engine.controllers.cluster.clusterroleaggregation import ClusterRoleAggregationController
 from isthmus.engine.controllers.cluster.commontypes import CommonTypes
+from isthmus.engine.controllers.cluster.disruption import DisruptionController
 from isthmus.engine.controllers.cluster.garbagecollector import GarbageCollector
 from isthmus.engine.controllers.cluster.kubevirt import KubeVirtController
 from isthmus.engine.controllers.cluster.namespace import NamespaceController
@@ -83,5 +85,7 @@ def build(cluster: CachedClient, home: Home, server: str, ca: bytes) -> Assembly
         NodeLifecycleController(cluster).controller(),
         PodCollector(cluster).controller(),
         ResourceQuotaController(cluster).controller(),
+        ClusterRoleAggregationController(cluster).controller(),
+        DisruptionController(cluster).controller(),
     )
     return Assembly(cluster, controllers, GarbageCollector(cluster), claims, cdi, kubevirt, CommonTypes(cluster))
