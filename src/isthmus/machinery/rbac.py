@@ -22,7 +22,10 @@ _MAX_ATOMS = 200_000
 
 @dataclass(frozen=True, slots=True)
 class Attributes:
-    """What a request wants to do. With a `path` it is about no resource, and only `verb` counts beside it."""
+    """What a request wants to do. With a `path` it is about no resource, and only `verb` counts beside it.
+
+    Rules do not look at `field_selector`, which a list or watch may have; the Node authorizer does.
+    """
 
     verb: str
     group: str = ""
@@ -32,6 +35,7 @@ class Attributes:
     namespace: str = ""
     name: str = ""
     path: str = ""
+    field_selector: str = ""
 
 
 def allows(rules: Iterable[Rule], attributes: Attributes) -> bool:

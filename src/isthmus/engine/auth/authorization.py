@@ -1,11 +1,13 @@
-"""RBAC over the store: may this user do this? Follows rbac.authorization.k8s.io objects as they change.
+"""May this user do this? The Node authorizer, then RBAC by the objects of rbac.authorization.k8s.io as they change.
 
-Decisions are remembered until a role or binding changes, so that a busy client costs one dictionary look-up a request.
+RBAC's decisions are remembered until a role or binding changes, so that a busy client costs one dictionary look-up a
+request.
 """
 
 from collections.abc import Iterator, Sequence
 from typing import Any
 
+from isthmus.engine.auth.nodeauthorizer import NodeAuthorizer
 from isthmus.engine.auth.user import MASTERS, User
 from isthmus.engine.store.row import Row
 from isthmus.engine.store.store import Store
@@ -26,6 +28,7 @@ class Authorizer:
 
     def __init__(self, store: Store) -> None:
         self._store = store
+        self.nodes = NodeAuthorizer(store)
         self._decisions: dict[tuple[User, str, str, str, str, str, str], frozenset[str]] = {}
         self._bindings: dict[str, list[Object]] | None = None
         self._rules: dict[tuple[str, str, str], list[Object]] = {}
@@ -38,8 +41,8 @@ class Authorizer:
         self._bindings = None
 
     def allows(self, user: User, attributes: rbac.Attributes) -> bool:
-        """Whether any binding gives `user` a rule that covers `attributes`."""
-        if MASTERS in user.groups:
+        """Whether `user` is a node that may do this, or any binding gives them a rule that covers `attributes`."""
+        if MASTERS in user.groups or self.nodes.allows(user, attributes):
             return True
         a = attributes
         key = (user, a.verb, a.group, a.resource, a.subresource, a.namespace, a.path)

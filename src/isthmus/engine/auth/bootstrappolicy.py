@@ -3,40 +3,18 @@
 Written at start where they are missing; an administrator's changes to them are kept.
 """
 
-from typing import Any
+from isthmus.engine.auth import kubevirtpolicy
+from isthmus.engine.auth.kubevirtpolicy import ALL, READ, WRITE, Object, rule
 
-Object = dict[str, Any]
 API = "rbac.authorization.k8s.io/v1"
-READ = ["get", "list", "watch"]
-WRITE = ["create", "delete", "deletecollection", "patch", "update"]
-ALL = ["*"]
+LABELS = {"kubernetes.io/bootstrapping": "rbac-defaults"}
 AGGREGATE = "rbac.authorization.k8s.io/aggregate-to-"
-KUBEVIRT_GROUPS = [
-    "kubevirt.io", "snapshot.kubevirt.io", "clone.kubevirt.io", "export.kubevirt.io", "pool.kubevirt.io",
-    "instancetype.kubevirt.io", "backup.kubevirt.io", "template.kubevirt.io",
-]  # fmt: skip
-VM_ACTS = [
-    f"virtualmachines/{s}"
-    for s in ("start", "stop", "restart", "addvolume", "removevolume", "memorydump", "expand-spec", "portforward")
-]
-VMI_ACTS = [
-    f"virtualmachineinstances/{s}"
-    for s in ("pause", "unpause", "freeze", "unfreeze", "reset", "softreboot", "addvolume", "removevolume")
-]
-VMI_VIEWS = [f"virtualmachineinstances/{s}" for s in ("guestosinfo", "userlist", "filesystemlist")]
-VMI_CONSOLES = [
-    f"virtualmachineinstances/{s}" for s in ("console", "vnc", "vnc/screenshot", "portforward", "usbredir", "vsock")
-]
 COMMON = [
     "configmaps", "endpoints", "events", "limitranges", "persistentvolumeclaims", "pods", "pods/log", "pods/status",
     "replicationcontrollers", "replicationcontrollers/scale", "resourcequotas", "serviceaccounts", "services",
 ]  # fmt: skip
 WORKLOADS = ["apps", "autoscaling", "batch", "policy", "networking.k8s.io", "discovery.k8s.io", "events.k8s.io"]
-NAMESPACED_GROUPS = [*WORKLOADS, *KUBEVIRT_GROUPS, "cdi.kubevirt.io", "k8s.cni.cncf.io", "isthmus.dev"]
-
-
-def _rule(groups: list[str], resources: list[str], verbs: list[str]) -> Object:
-    return {"apiGroups": groups, "resources": resources, "verbs": verbs}
+NAMESPACED_GROUPS = [*WORKLOADS, "cdi.kubevirt.io", "template.kubevirt.io", "k8s.cni.cncf.io", "isthmus.dev"]
 
 
 def _paths(*paths: str) -> Object:
@@ -44,30 +22,26 @@ def _paths(*paths: str) -> Object:
 
 
 VIEW = [
-    _rule([""], [*COMMON, "namespaces"], READ),
-    _rule(NAMESPACED_GROUPS, ALL, READ),
-    _rule(["subresources.kubevirt.io"], [*VMI_VIEWS, "virtualmachines/expand-spec"], ["get"]),
-    _rule(["subresources.kubevirt.io"], ["expand-vm-spec"], ["update"]),
+    rule([""], [*COMMON, "namespaces"], READ),
+    rule(NAMESPACED_GROUPS, ALL, READ),
 ]
 EDIT = [
     *VIEW,
-    _rule(
+    rule(
         [""],
         [*COMMON, "secrets", "pods/attach", "pods/exec", "pods/portforward", "pods/eviction", "pods/proxy"],
         READ + WRITE,
     ),
-    _rule([""], ["serviceaccounts"], ["impersonate"]),
-    _rule([""], ["serviceaccounts/token"], ["create"]),
-    _rule(NAMESPACED_GROUPS, ALL, WRITE),
-    _rule(["coordination.k8s.io"], ["leases"], READ + WRITE),
-    _rule(["upload.cdi.kubevirt.io"], ["uploadtokenrequests"], ["create"]),
-    _rule(["subresources.kubevirt.io"], [*VMI_CONSOLES], ["get"]),
-    _rule(["subresources.kubevirt.io"], [*VM_ACTS, *VMI_ACTS, "virtualmachines/migrate"], ["get", "update"]),
+    rule([""], ["serviceaccounts"], ["impersonate"]),
+    rule([""], ["serviceaccounts/token"], ["create"]),
+    rule(NAMESPACED_GROUPS, ALL, WRITE),
+    rule(["coordination.k8s.io"], ["leases"], READ + WRITE),
+    rule(["upload.cdi.kubevirt.io"], ["uploadtokenrequests"], ["create"]),
 ]
 ADMIN = [
     *EDIT,
-    _rule(["rbac.authorization.k8s.io"], ["roles", "rolebindings"], READ + WRITE),
-    _rule(["authorization.k8s.io"], ["localsubjectaccessreviews"], ["create"]),
+    rule(["rbac.authorization.k8s.io"], ["roles", "rolebindings"], READ + WRITE),
+    rule(["authorization.k8s.io"], ["localsubjectaccessreviews"], ["create"]),
 ]
 DISCOVERY = [
     "/api",
@@ -82,80 +56,67 @@ DISCOVERY = [
     "/version",
     "/version/",
 ]
+# What the Node authorizer does not divide by object: Secrets, ConfigMaps, tokens, Leases, Nodes and Pods are its own.
 NODE = [
-    _rule([""], ["nodes"], [*READ, "create", "update", "patch"]),
-    _rule([""], ["nodes/status", "pods/status"], ["update", "patch"]),
-    _rule([""], ["pods"], [*READ, "delete"]),
-    _rule([""], ["events"], ["create", "patch", "update"]),
-    _rule(
-        [""], ["persistentvolumes", "persistentvolumeclaims", "configmaps", "secrets", "services", "namespaces"], READ
-    ),
-    _rule([""], ["persistentvolumes", "persistentvolumes/status"], ["update", "patch"]),
-    _rule([""], ["persistentvolumeclaims"], ["patch"]),  # annotations: that an upload has arrived
-    _rule([""], ["serviceaccounts/token"], ["create"]),
-    _rule([""], ["serviceaccounts"], READ),
-    _rule(["coordination.k8s.io"], ["leases"], [*READ, "create", "update", "patch"]),
-    _rule(["kubevirt.io"], ["virtualmachineinstances", "virtualmachineinstances/status"], [*READ, "update", "patch"]),
-    _rule(["kubevirt.io"], ["virtualmachines", "kubevirts"], READ),
-    _rule(["k8s.cni.cncf.io"], ["network-attachment-definitions"], READ),
-    _rule(["storage.k8s.io"], ["storageclasses"], READ),
+    rule([""], ["events"], ["create", "get", "patch", "update"]),  # get: to count what is told again
+    rule([""], ["persistentvolumes", "persistentvolumeclaims"], [*READ, "patch", "update"]),
+    rule([""], ["services"], READ),
+    rule(["certificates.k8s.io"], ["certificatesigningrequests"], [*READ, "create"]),
+    rule(["kubevirt.io"], ["virtualmachineinstances"], [*READ, "update", "patch"]),
+    rule(["kubevirt.io"], ["virtualmachines", "kubevirts"], READ),
+    rule(["k8s.cni.cncf.io"], ["network-attachment-definitions"], READ),
 ]
 
 CLUSTER_ROLES: dict[str, list[Object]] = {
-    "cluster-admin": [_rule(ALL, ALL, ALL), {"nonResourceURLs": ALL, "verbs": ALL}],
+    "cluster-admin": [rule(ALL, ALL, ALL), {"nonResourceURLs": ALL, "verbs": ALL}],
     "system:discovery": [_paths(*DISCOVERY)],
     "system:public-info-viewer": [_paths("/healthz", "/livez", "/readyz", "/version", "/version/")],
     "system:basic-user": [
-        _rule(["authorization.k8s.io"], ["selfsubjectaccessreviews", "selfsubjectrulesreviews"], ["create"]),
-        _rule(["authentication.k8s.io"], ["selfsubjectreviews"], ["create"]),
+        rule(["authorization.k8s.io"], ["selfsubjectaccessreviews", "selfsubjectrulesreviews"], ["create"]),
+        rule(["authentication.k8s.io"], ["selfsubjectreviews"], ["create"]),
     ],
     "system:node": NODE,
-    "system:isthmus:controllers": [_rule(ALL, ALL, READ + WRITE + ["bind", "escalate"]), _paths("/*")],
-    "kubevirt.io:default": [_rule(["kubevirt.io"], ["kubevirts"], ["get", "list"])],
+    "system:isthmus:controllers": [rule(ALL, ALL, READ + WRITE + ["bind", "escalate"]), _paths("/*")],
+    **kubevirtpolicy.CLUSTER_ROLES,
 }
 AGGREGATED: dict[str, list[Object]] = {"view": VIEW, "edit": EDIT, "admin": ADMIN}
 WIDER = {"view": "edit", "edit": "admin"}  # whoever may edit may view, whatever a CRD's own roles add to that
-BINDINGS: list[tuple[str, str, str]] = [  # (name, role, group)
+BINDINGS: list[tuple[str, str, str]] = [  # (name, role, group); a node's rights come of its name, not of its group
     ("cluster-admin", "cluster-admin", "system:masters"),
     ("system:discovery", "system:discovery", "system:authenticated"),
     ("system:basic-user", "system:basic-user", "system:authenticated"),
     ("system:public-info-viewer", "system:public-info-viewer", "system:unauthenticated"),
-    ("system:isthmus:nodes", "system:node", "system:nodes"),
+    ("system:node", "system:node", ""),
     ("system:isthmus:controllers", "system:isthmus:controllers", "system:isthmus:controllers"),
-    ("kubevirt.io:default", "kubevirt.io:default", "system:authenticated"),
+    *((name, name, "system:authenticated") for name in kubevirtpolicy.FOR_EVERYBODY),
 ]
+WITHDRAWN = ["system:isthmus:nodes"]  # bindings that older versions made: it let every agent read every Secret
 
 
 def objects() -> list[Object]:
     """Every role and binding, ready to create."""
-    labels = {"kubernetes.io/bootstrapping": "rbac-defaults"}
-    out: list[Object] = []
-    for name, rules in CLUSTER_ROLES.items():
-        out.append(
-            {"apiVersion": API, "kind": "ClusterRole", "metadata": {"name": name, "labels": labels}, "rules": rules}
-        )
+    out = [_role(name, rules) for name, rules in CLUSTER_ROLES.items()]
     for name, rules in AGGREGATED.items():
-        # `view` etc. collect by label, so that a CRD's own roles extend them; ours is the first that they collect.
-        aggregate = {AGGREGATE + name: "true"}
-        source = {"name": f"system:aggregate-to-{name}", "labels": labels | aggregate}
-        out.append({"apiVersion": API, "kind": "ClusterRole", "metadata": source, "rules": rules})
-        rule = {"clusterRoleSelectors": [{"matchLabels": aggregate}]}
+        # `view` etc. collect by label, so that a CRD's own roles extend them; ours are the first that they collect.
+        collects = {AGGREGATE + name: "true"}
+        out.append(_role(f"system:aggregate-to-{name}", rules, LABELS | collects))
+        out.append(_role(f"kubevirt.io:{name}", kubevirtpolicy.AGGREGATED[name], {"kubevirt.io": ""} | collects))
         collected = {AGGREGATE + WIDER[name]: "true"} if name in WIDER else {}
-        metadata = {"name": name, "labels": labels | collected}
-        out.append(
-            {"apiVersion": API, "kind": "ClusterRole", "metadata": metadata, "aggregationRule": rule, "rules": []}
-        )
-    for name, role, group in BINDINGS:
-        subject = {"kind": "Group", "apiGroup": "rbac.authorization.k8s.io", "name": group}
-        reference = {"apiGroup": "rbac.authorization.k8s.io", "kind": "ClusterRole", "name": role}
-        metadata = {"name": name, "labels": labels}
-        out.append(
-            {
-                "apiVersion": API,
-                "kind": "ClusterRoleBinding",
-                "metadata": metadata,
-                "roleRef": reference,
-                "subjects": [subject],
-            }
-        )
-    return out
+        selectors = [{"matchLabels": collects}]
+        out.append(_role(name, [], LABELS | collected) | {"aggregationRule": {"clusterRoleSelectors": selectors}})
+    return out + [_binding(name, role, group) for name, role, group in BINDINGS]
+
+
+def _role(name: str, rules: list[Object], labels: dict[str, str] = LABELS) -> Object:
+    return {"apiVersion": API, "kind": "ClusterRole", "metadata": {"name": name, "labels": labels}, "rules": rules}
+
+
+def _binding(name: str, role: str, group: str) -> Object:
+    subject = {"kind": "Group", "apiGroup": "rbac.authorization.k8s.io", "name": group}
+    return {
+        "apiVersion": API,
+        "kind": "ClusterRoleBinding",
+        "metadata": {"name": name, "labels": LABELS},
+        "roleRef": {"apiGroup": "rbac.authorization.k8s.io", "kind": "ClusterRole", "name": role},
+        "subjects": [subject] if group else [],
+    }

@@ -4,6 +4,7 @@ from dataclasses import dataclass, field
 
 MASTERS = "system:masters"
 AUTHENTICATED = "system:authenticated"
+NODES, NODE_PREFIX = "system:nodes", "system:node:"
 
 
 @dataclass(frozen=True, slots=True)
@@ -27,3 +28,13 @@ def service_account_name(namespace: str, name: str) -> str:
 def service_account_groups(namespace: str) -> tuple[str, ...]:
     """The groups of a service account."""
     return ("system:serviceaccounts", f"system:serviceaccounts:{namespace}", AUTHENTICATED)
+
+
+def node_name(user: User) -> str:
+    """The node that `user` is the agent of; "" for others, and for who is only half of one.
+
+    The group and the name must say so, as in kubernetes, pkg/auth/nodeidentifier.
+    """
+    if NODES in user.groups and user.name.startswith(NODE_PREFIX):
+        return user.name.removeprefix(NODE_PREFIX)
+    return ""

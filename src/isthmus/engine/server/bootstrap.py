@@ -11,6 +11,7 @@ from collections.abc import Callable
 from typing import Any
 
 from isthmus.engine.auth import bootstrappolicy
+from isthmus.engine.auth.authorization import CLUSTER_ROLE_BINDINGS
 from isthmus.engine.registry.write import WriteContext
 from isthmus.engine.server.context import Server
 from isthmus.engine.store.row import Key, Row
@@ -37,9 +38,19 @@ async def write(server: Server) -> None:
     context.internal = True  # what ships with us was checked by its tests: its rules need not be compiled here
     wanted = [(obj, *_find(server, obj)) for obj in objects()]
     await asyncio.gather(*(_create(server, obj, context) for obj, _, found in wanted if found is None))
+    await asyncio.gather(*(_withdraw(server, name, context) for name in bootstrappolicy.WITHDRAWN))
     for obj, key, found in wanted:
         if found is not None and (renew := RENEW.get(obj["kind"])) is not None:
             await _renew(server, obj, key, renew, context)
+
+
+async def _withdraw(server: Server, name: str, context: WriteContext) -> None:
+    """Delete a binding that an older version made and that grants too much."""
+    served = server.registry.by_resource(CLUSTER_ROLE_BINDINGS)
+    assert served
+    key = (served.stored_as, "", name)
+    if server.store.get(key) is not None:
+        await server.storage.delete(served, key, {}, context)
 
 
 def _find(server: Server, obj: Object) -> tuple[Key, Row | None]:
