@@ -9,7 +9,7 @@ import random
 import sys
 import time
 
-from isthmus.engine.server import protocol
+from isthmus.engine.server import reader
 from isthmus.engine.server.message import Request, Response
 from isthmus.engine.server.protocol import Connection
 
@@ -32,7 +32,7 @@ PIECES = (
     b"Content-Length: 99999999999\r\n",
     b"A" * 70_000,
 )
-HELD = protocol.MAX_BODY_BYTES + 4 * protocol.MAX_HEADER_BYTES  # bytes that a connection may hold for a client
+HELD = reader.MAX_BODY_BYTES + 4 * reader.MAX_HEADER_BYTES  # bytes that a connection may hold for a client
 
 
 class Transport(asyncio.Transport):
@@ -86,8 +86,7 @@ async def _handle(request: Request) -> Response:
 def held(connection: Connection) -> int:
     """Bytes of the client that a connection holds on to."""
     waiting = sum(len(item.body) for item in connection._waiting)
-    body = sum(map(len, connection._body))
-    return waiting + body + len(connection._early) + len(connection._target) + connection._header_bytes
+    return waiting + len(connection._early) + connection._reader.held
 
 
 async def problem(data: bytes, rng: random.Random) -> str | None:

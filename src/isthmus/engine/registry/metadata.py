@@ -55,7 +55,7 @@ def same(old: Object, new: Object) -> bool:
 
 
 def carry_over(served: Served, old: Object, new: Object, context: WriteContext) -> Object:
-    """`new` with put back what a write to this endpoint may not change.
+    """`new` with put back what a write to this endpoint may not change (managedFields are the business of `ownership`).
 
     It is in the storage version now, in whichever version of its CRD it lay in the store. The result and its metadata
     are fresh dicts; what lies below may be shared with both arguments.
@@ -64,12 +64,8 @@ def carry_over(served: Served, old: Object, new: Object, context: WriteContext) 
     wanted = new.get("metadata") or {}
     if context.subresource == "":
         metadata = dict(wanted)
-        if metadata.get("managedFields") == [{}]:  # how a patch says that nobody shall own anything
-            metadata["managedFields"] = []
         for name in OWNED:
             put(metadata, name, old["metadata"].get(name))
-        if not metadata.get("managedFields") and "managedFields" in old["metadata"] and "managedFields" not in wanted:
-            metadata["managedFields"] = old["metadata"]["managedFields"]
     elif context.operation == "Apply":
         metadata["managedFields"] = wanted.get("managedFields", [])
     if context.subresource == "status":

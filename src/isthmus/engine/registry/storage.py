@@ -3,9 +3,9 @@
 Between reading `store.head` and `store.append` nothing awaits, so an update function runs exactly once and no write can
 slip in between. Answers are the stored bytes.
 
-The order of a write: shape (prune, defaults) -> admission mutates -> strategy prepares -> schema, metadata and strategy
-validate -> admission validates -> generation, managedFields -> append. The hooks may rely on the schema: where one
-stumbles over an object that is not in its shape, the schema's complaint is the answer (`_explained`).
+The order of a write (`_make_ready`): shape (prune, defaults) -> admission mutates -> strategy prepares -> schema,
+metadata and strategy validate -> admission validates -> generation, managedFields; then it is appended. The hooks may
+rely on the schema: where one stumbles over an object not in its shape, the schema's complaint is the answer.
 """
 
 import asyncio
@@ -19,14 +19,14 @@ from typing import Any
 import orjson
 
 from isthmus.engine.registry import metadata as meta
-from isthmus.engine.registry import schema
+from isthmus.engine.registry import ownership, schema
 from isthmus.engine.registry.admission import Admission
 from isthmus.engine.registry.registry import Served
 from isthmus.engine.registry.write import WriteContext
 from isthmus.engine.store.row import Change, Key, Row
 from isthmus.engine.store.store import Store, StoreError
 from isthmus.lib import clock
-from isthmus.machinery import errors, jsonvalue, managedfields, names, objectmeta
+from isthmus.machinery import errors, jsonvalue, names, objectmeta
 
 Object = dict[str, Any]
 Update = Callable[[Object], Object]  # from the current object to the wanted one
@@ -50,22 +50,7 @@ class Storage:
         if kind.status and not served.strategy.keeps_status:
             obj.pop("status", None)
         self._assign_name(served, metadata)
-        with _explained(served, obj, context):
-            schema.shape(served, obj, None, context)
-            self._admission.mutate(served, obj, None, context)
-            served.strategy.prepare(obj, None, context)
-            causes = schema.validate(served, obj, None, context)
-            causes += objectmeta.validate_create(
-                metadata, namespaced=kind.namespaced, name_check=served.strategy.name_check
-            )
-            causes += served.strategy.validate(obj, None, context)
-        if causes:
-            raise errors.invalid(kind.group, kind.kind, metadata.get("name", ""), causes)
-        self._admission.validate(served, obj, None, context)
-        if meta.counts_generations(served):
-            metadata["generation"] = 1
-        owners = metadata.get("managedFields") if context.operation == "Apply" else _owners(served, None, obj, context)
-        meta.put(metadata, "managedFields", owners)
+        self._make_ready(served, obj, None, context)
         key = (served.stored_as, metadata.get("namespace", ""), metadata["name"])
         if self.store.head(key) is not None:
             raise errors.already_exists(kind.group, kind.plural, metadata["name"])
@@ -96,28 +81,31 @@ class Storage:
             raise errors.not_found(served.kind.group, served.kind.plural, key[2])
         old = head.decode()
         wanted = change(old)
-        with _explained(served, wanted, context):
-            meta.check_preconditions(served, old, wanted.get("metadata") or {})
-            new = meta.carry_over(served, old, wanted, context)
-            metadata = new["metadata"]
-            schema.shape(served, new, old, context)
-            self._admission.mutate(served, new, old, context)
-            served.strategy.prepare(new, old, context)
-            causes = schema.validate(served, new, old, context)
-            causes += objectmeta.validate_update(metadata, old["metadata"])
-            causes += served.strategy.validate(new, old, context)
-        if causes:
-            raise errors.invalid(served.kind.group, served.kind.kind, key[2], causes)
-        self._admission.validate(served, new, old, context)
-        if meta.counts_generations(served) and meta.spec_changed(old, new):
-            metadata["generation"] = int(metadata.get("generation") or 0) + 1
-        owners = metadata.get("managedFields") if context.operation == "Apply" else _owners(served, old, new, context)
-        meta.put(metadata, "managedFields", owners)
+        meta.check_preconditions(served, old, wanted.get("metadata") or {})
+        new = meta.carry_over(served, old, wanted, context)
+        self._make_ready(served, new, old, context)
         if meta.same(old, new):
             return await self._unchanged(head)
+        metadata = new["metadata"]
         if "deletionTimestamp" in metadata and not metadata.get("finalizers") and not meta.waits(served, new):
             return await self._append(key, new, Change.DELETED, context)
         return await self._append(key, new, Change.MODIFIED, context)
+
+    def _make_ready(self, served: Served, new: Object, old: Object | None, context: WriteContext) -> None:
+        """Everything between what was asked for and what is stored, in place. `old` is None on create."""
+        with _explained(served, new, context):
+            schema.shape(served, new, old, context)
+            ownership.settle(new, old, context)
+            self._admission.mutate(served, new, old, context)
+            served.strategy.prepare(new, old, context)
+            causes = schema.validate(served, new, old, context)
+            causes += _validate_metadata(served, new, old)
+            causes += served.strategy.validate(new, old, context)
+        if causes:
+            raise errors.invalid(served.kind.group, served.kind.kind, new["metadata"].get("name", ""), causes)
+        self._admission.validate(served, new, old, context)
+        _count_generation(served, new, old)
+        ownership.record(served, new, old, context)
 
     async def delete(self, served: Served, key: Key, options: Object, context: WriteContext) -> tuple[bytes, bool]:
         """Delete an object, or mark it where finalizers or a grace period want time: (its bytes, whether it is gone).
@@ -154,14 +142,14 @@ class Storage:
             # A client that goes away does not take back a write that others may already build upon.
             await asyncio.shield(self.store.append(row))
         except StoreError as error:
-            raise errors.internal(str(error)) from error
+            raise _refusal(error) from error
         return row.value
 
     async def _unchanged(self, head: Row) -> bytes:
         try:
             await self.store.settled(head)
         except StoreError as error:
-            raise errors.internal(str(error)) from error
+            raise _refusal(error) from error
         return head.value
 
 
@@ -175,6 +163,28 @@ def _explained(served: Served, obj: Object, context: WriteContext) -> Iterator[N
             name = str((obj.get("metadata") or {}).get("name", "")) if isinstance(obj.get("metadata"), dict) else ""
             raise errors.invalid(served.kind.group, served.kind.kind, name, causes) from error
         raise
+
+
+def _validate_metadata(served: Served, new: Object, old: Object | None) -> list[errors.Cause]:
+    if old is not None:
+        return objectmeta.validate_update(new["metadata"], old["metadata"])
+    namespaced, name_check = served.kind.namespaced, served.strategy.name_check
+    return objectmeta.validate_create(new["metadata"], namespaced=namespaced, name_check=name_check)
+
+
+def _count_generation(served: Served, new: Object, old: Object | None) -> None:
+    if not meta.counts_generations(served):
+        return
+    metadata = new["metadata"]
+    if old is None:
+        metadata["generation"] = 1
+    elif meta.spec_changed(old, new):
+        metadata["generation"] = int(metadata.get("generation") or 0) + 1
+
+
+def _refusal(error: StoreError) -> errors.StatusError:
+    """507 where there is no room on the disk (RFC 4918, section 11.5), else 500."""
+    return errors.StatusError(507, "InsufficientStorage", str(error)) if error.full else errors.internal(str(error))
 
 
 def _ordered(obj: Object) -> Object:
@@ -203,18 +213,3 @@ def _mark(served: Served, obj: Object, finalizers: list[str], grace: int) -> boo
         if meta.counts_generations(served):
             metadata["generation"] = int(metadata.get("generation") or 0) + 1
     return orjson.dumps(obj) != before
-
-
-def _owners(served: Served, old: Object | None, new: Object, context: WriteContext) -> list[Object]:
-    """managedFields. Of a kind with a status subresource nobody owns the status by writing the object itself."""
-    if context.subresource == "" and served.kind.status and not served.strategy.keeps_status:
-        old, new = None if old is None else meta.without_status(old), meta.without_status(new)
-    return managedfields.update(
-        old,
-        new,
-        node=schema.node_for(served, context),
-        manager=context.manager,
-        api_version=served.kind.api_version(context.version or None),
-        time=clock.timestamp(),
-        subresource=context.subresource,
-    )

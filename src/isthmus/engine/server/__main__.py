@@ -10,7 +10,7 @@ from pathlib import Path
 
 import uvloop
 
-from isthmus.engine.auth import certificaterequests, escalation, hostpaths, keyfiles
+from isthmus.engine.auth import certificaterequests, escalation, hostpaths, keyfiles, noderestriction
 from isthmus.engine.auth.authorization import Authorizer
 from isthmus.engine.auth.tokens import Tokens
 from isthmus.engine.registry import plugins, strategies
@@ -21,7 +21,8 @@ from isthmus.engine.registry.storage import Storage
 from isthmus.engine.server import bootstrap, memory
 from isthmus.engine.server.app import App
 from isthmus.engine.server.context import Server
-from isthmus.engine.server.protocol import Connection, sweep
+from isthmus.engine.server.deadline import sweep
+from isthmus.engine.server.protocol import Connection
 from isthmus.engine.store.store import Store
 from isthmus.kinds import catalogue
 from isthmus.lib import logs
@@ -41,7 +42,7 @@ def build(home: Home, address: str) -> Server:
     registry = Registry(catalogue.builtin_kinds())
     authorizer = Authorizer(store)
     ours = (certificaterequests.plugin(authorizer), escalation.plugin(authorizer), hostpaths.plugin(authorizer))
-    rules = (*plugins.PLUGINS, *ours)
+    rules = (*plugins.PLUGINS, *ours, noderestriction.plugin(authorizer.nodes.graph))
     storage = Storage(store, Admission(store, rules))
     tokens = Tokens(lambda: keyfiles.signing_key(home.pki), store)
     return Server(home, store, registry, storage, tokens, authorizer, address)

@@ -5,9 +5,11 @@ authorised the client, writes the agent's path anew from names that it has check
 """
 
 import asyncio
+import contextlib
 from pathlib import Path
 from urllib.parse import quote
 
+from isthmus.engine.server import bearerprotocol
 from isthmus.engine.server.message import Request, Response
 from isthmus.lib.home import Home
 from isthmus.machinery import errors, names
@@ -63,39 +65,41 @@ def _head(request: Request, path: str) -> bytes:
     if "content-type" in request.headers:
         headers["content-type"] = request.headers["content-type"]
     if offered := headers.get("sec-websocket-protocol"):
-        kept = [p.strip() for p in offered.split(",") if not p.strip().startswith("base64url.bearer.")]
-        headers["sec-websocket-protocol"] = ", ".join(kept)
+        headers["sec-websocket-protocol"] = ", ".join(bearerprotocol.others(offered.split(",")))
     head = f"{request.method} {path} HTTP/1.1\r\n" + "".join(f"{k}: {v}\r\n" for k, v in headers.items())
     return head.encode("latin-1") + b"\r\n"
+
+
+class _ToAgent:
+    """The client's bytes on their way to the agent, no faster than it takes them."""
+
+    def __init__(self, transport: asyncio.Transport, writer: asyncio.StreamWriter) -> None:
+        self._transport, self._writer = transport, writer
+        self._resuming: asyncio.Task[None] | None = None
+
+    def __call__(self, data: bytes) -> None:
+        """Pass some on; b"" is the end."""
+        if not data:
+            self._writer.close()
+        elif not self._writer.is_closing():
+            self._writer.write(data)
+            if self._writer.transport.get_write_buffer_size() > LIMIT and self._resuming is None:
+                self._transport.pause_reading()
+                self._resuming = asyncio.get_running_loop().create_task(self._resume())
+
+    async def _resume(self) -> None:
+        """Read from the client again once the agent has taken what came."""
+        with contextlib.suppress(OSError):
+            await self._writer.drain()
+            if not self._transport.is_closing():
+                self._transport.resume_reading()
+        self._resuming = None
 
 
 async def _splice(request: Request, reader: asyncio.StreamReader, writer: asyncio.StreamWriter) -> None:
     """Carry bytes both ways until either side is done. The agent's answer goes out as it comes, head included."""
     connection = request.connection
-    transport = connection.transport
-    resuming: set[asyncio.Task[None]] = set()
-
-    async def resume() -> None:
-        """Read from the client again once the agent has taken what came."""
-        try:
-            await writer.drain()
-        except OSError:
-            return
-        if not transport.is_closing():
-            transport.resume_reading()
-
-    def from_client(data: bytes) -> None:
-        if not data:
-            writer.close()
-        elif not writer.is_closing():
-            writer.write(data)
-            if writer.transport.get_write_buffer_size() > LIMIT and not resuming:
-                transport.pause_reading()
-                task = asyncio.get_running_loop().create_task(resume())
-                resuming.add(task)
-                task.add_done_callback(resuming.discard)
-
-    connection.take_over(from_client)
+    transport = connection.take_over(_ToAgent(connection.transport, writer))
     try:
         while data := await reader.read(LIMIT):
             transport.write(data)

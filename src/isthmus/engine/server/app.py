@@ -1,6 +1,6 @@
 """The chain that every request passes, read top to bottom: recover, understand, authenticate, authorise, dispatch.
 
-Called by `protocol` with each request; calls `handlers`, `subresources`, `nonresource`.
+Called by `protocol` with each request; calls the function that `dispatch` finds for it.
 """
 
 import logging
@@ -11,39 +11,14 @@ import orjson
 from isthmus.engine.auth import authentication, impersonation
 from isthmus.engine.auth.authorization import forbidden
 from isthmus.engine.auth.user import ANONYMOUS, User
-from isthmus.engine.registry.registry import Served
-from isthmus.engine.server import (
-    compression,
-    metrics,
-    nonresource,
-    readable,
-    requestinfo,
-    reviews,
-    subresources,
-    upload,
-)
+from isthmus.engine.server import bearerprotocol, compression, dispatch, metrics, nonresource, readable, requestinfo
 from isthmus.engine.server.context import Call, Server
-from isthmus.engine.server.handlers import create, delete, get, patch, update, watch
 from isthmus.engine.server.handlers.body import warning_header
 from isthmus.engine.server.message import Request, Response
 from isthmus.engine.server.requestinfo import RequestInfo
-from isthmus.engine.server.subresources import pods
 from isthmus.machinery import errors, rbac
 
 log = logging.getLogger(__name__)
-
-VERBS = {
-    "get": get.get,
-    "list": get.list_,
-    "watch": watch.watch,
-    "create": create.create,
-    "update": update.update,
-    "patch": patch.patch,
-    "delete": delete.delete,
-    "deletecollection": delete.deletecollection,
-}
-CREATES = {"bindings": pods.bindings}  # what is stored under another name than it is sent to
-NAMED = {"create": False, "update": True, "patch": True}  # whether the path names the object, which RBAC looks at
 
 
 class App:
@@ -68,36 +43,41 @@ class App:
             if request.connection.answered:  # by half of a stream: the client must see that it was cut short
                 request.connection.transport.abort()
                 return None
-            response = readable.shown(request, response)
-            if len(response.body) >= compression.MINIMUM:
-                response = await compression.compress(request, response)
+            response = await _fit(request, response)
         code = response.status if response else 200
         served = self._server.registry.find(info.group, info.version, info.resource) is not None
         metrics.observe(info, code, time.perf_counter() - started, served=served)
         return response
 
     async def _serve(self, request: Request, info: RequestInfo) -> Response | None:
-        if upload.serves(request):  # by a token of its own kind
-            return await upload.serve(self._server, request)
-        user = self._authenticate(request)
-        user = impersonation.impersonate(request.headers, user, self._server.authorizer)
-        self._authorize(info, user)
-        if not info.is_resource:
-            return await nonresource.serve(self._server, request, info)
-        served = self._server.registry.find(info.group, info.version, info.resource)
-        if served is None:
-            return await subresources.serve_namespace(self._server, request, info, user)
-        if not _is_in_scope(served, info):
+        if info.is_resource:
+            return await self._serve_resource(request, info, self._let_in(request, info))
+        route, segments = dispatch.find_path(info.path)
+        if route is None or not route.own_tokens:
+            self._let_in(request, info)
+        if route is None:
             raise errors.path_not_found()
-        call = Call(self._server, request, info, user, served)
-        response = await _dispatch(call)
+        if request.method not in route.methods:
+            raise errors.method_not_allowed()
+        return await route.handler(self._server, request, *segments)
+
+    async def _serve_resource(self, request: Request, info: RequestInfo, user: User) -> Response | None:
+        served, handler = dispatch.find(self._server.registry, info)
+        response = await handler(Call(self._server, request, info, user, served))
         if served.kind.deprecated_versions and response is not None and (old := served.kind.deprecation(info.version)):
             response.headers = (*response.headers, warning_header(old))
         return response
 
+    def _let_in(self, request: Request, info: RequestInfo) -> User:
+        """Who it is, or is to be taken for, and may do this. Raises StatusError 401, 403."""
+        user = self._authenticate(request)
+        user = impersonation.impersonate(request.headers, user, self._server.authorizer)
+        self._authorize(request, info, user)
+        return user
+
     def _authenticate(self, request: Request) -> User:
         scheme, _, token = request.headers.get("authorization", "").partition(" ")
-        bearer = token.strip() if scheme.lower() == "bearer" else nonresource.websocket_token(request)
+        bearer = token.strip() if scheme.lower() == "bearer" else bearerprotocol.token(request)
         if bearer:
             return self._server.tokens.user(bearer)
         connection = request.connection
@@ -106,7 +86,7 @@ class App:
         user: User = connection.user
         return user
 
-    def _authorize(self, info: RequestInfo, user: User) -> None:
+    def _authorize(self, request: Request, info: RequestInfo, user: User) -> None:
         if info.is_resource:
             attributes = rbac.Attributes(
                 info.verb,
@@ -116,6 +96,7 @@ class App:
                 _rbac_subresource(info.subresource),
                 info.namespace,
                 info.name,
+                field_selector=request.query.get("fieldSelector", "") if info.verb in ("list", "watch") else "",
             )
         elif info.path in nonresource.PUBLIC:
             return
@@ -125,31 +106,15 @@ class App:
             raise errors.unauthorized() if user == ANONYMOUS else forbidden(user, attributes)
 
 
-async def _dispatch(call: Call) -> Response | None:
-    if call.info.subresource:
-        return await subresources.serve(call)
-    verb, named = call.info.verb, bool(call.info.name)
-    if verb not in call.served.kind.verbs or NAMED.get(verb, named) != named:
-        raise errors.method_not_allowed()
-    resource = call.served.kind.resource
-    if verb == "create" and (special := CREATES.get(resource) or reviews.find(resource)):
-        return await special(call)
-    return await VERBS[verb](call)
-
-
-def _is_in_scope(served: Served, info: RequestInfo) -> bool:
-    """Whether a path names a namespace only where the kind has one: what a role allows in a namespace ends there.
-
-    A Namespace itself lies in its own (RequestInfo), so that roles of a namespace can be about it.
-    """
-    if served.kind.namespaced or not info.namespace:
-        return True
-    return served.kind.resource == "namespaces" and info.namespace == info.name
-
-
 def _rbac_subresource(subresource: str) -> str:
     """KubeVirt authorises portforward/PORT/PROTOCOL as `portforward`."""
     return "portforward" if subresource.startswith("portforward/") else subresource
+
+
+async def _fit(request: Request, response: Response) -> Response:
+    """The response in the form and encoding that its client likes."""
+    response = readable.shown(request, response)
+    return response if len(response.body) < compression.MINIMUM else await compression.compress(request, response)
 
 
 def refusal(error: errors.StatusError) -> Response:

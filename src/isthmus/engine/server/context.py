@@ -9,13 +9,15 @@ from isthmus.engine.auth.user import User
 from isthmus.engine.registry.registry import Registry, Served
 from isthmus.engine.registry.storage import Storage
 from isthmus.engine.registry.write import WriteContext
-from isthmus.engine.server import options
+from isthmus.engine.server import options, representation
 from isthmus.engine.server.message import Request
+from isthmus.engine.server.representation import Representation
 from isthmus.engine.server.requestinfo import RequestInfo
-from isthmus.engine.store.row import Key
+from isthmus.engine.store.row import Key, Row
 from isthmus.engine.store.store import Store
 from isthmus.kinds import conversion
 from isthmus.lib.home import Home
+from isthmus.machinery import errors
 
 Object = dict[str, Any]
 
@@ -57,6 +59,19 @@ class Call:
         """The kind in whose form the object lies in the store: another one for events.k8s.io."""
         kind = self.served.kind
         return (self.server.registry.by_resource(kind.stored_as) if kind.stored_as else None) or self.served
+
+    def row(self) -> Row:
+        """The committed object. Raises StatusError 404."""
+        found = self.server.store.get(self.key)
+        if found is None:
+            raise errors.not_found(self.served.kind.group, self.served.kind.plural, self.info.name)
+        return found
+
+    def form(self) -> tuple[Representation, str]:
+        """The form in which the client wants objects, and its content type. Raises StatusError 406."""
+        include = self.request.query.get("includeObject", "")
+        accepted = self.request.headers.get("accept", "")
+        return representation.choose(self.served, self.info.version, accepted, include)
 
     def to_stored(self, obj: Object) -> Object:
         """An object in the version of this request as it lies in the store; the argument is not changed."""

@@ -1,7 +1,5 @@
-"""Paths outside the resources: health, version, metrics, discovery, OpenAPI. A table of exact paths and prefixes."""
+"""Paths outside the resources: health, version, metrics, discovery; each a row of `dispatch`."""
 
-import base64
-import binascii
 import hashlib
 import platform
 from collections.abc import Callable
@@ -11,45 +9,13 @@ import orjson
 from isthmus.engine.server import metrics, openapi, requestinfo
 from isthmus.engine.server.context import Server
 from isthmus.engine.server.message import TEXT, Request, Response
-from isthmus.engine.server.requestinfo import RequestInfo
+from isthmus.engine.server.route import ANY, PathRoute, Paths
 from isthmus.machinery import accept, discovery, errors, jsonvalue
 
 PUBLIC = frozenset({"/healthz", "/livez", "/readyz", "/version", "/version/"})
 KUBERNETES_VERSION = "v1.36.0"
 KUBEVIRT_VERSION = "v1.9.0"
 Check = Callable[[Server], bool]
-TOKEN_PROTOCOL = "base64url.bearer.authorization.k8s.io."  # noqa: S105  (a protocol's name)
-
-
-def websocket_token(request: Request) -> str | None:
-    """The bearer token that a browser can only send as an offered WebSocket subprotocol."""
-    for offered in request.headers.get("sec-websocket-protocol", "").split(","):
-        if offered.strip().startswith(TOKEN_PROTOCOL):
-            encoded = offered.strip().removeprefix(TOKEN_PROTOCOL)
-            try:
-                return base64.urlsafe_b64decode(encoded + "=" * (-len(encoded) % 4)).decode()
-            except (ValueError, binascii.Error) as error:
-                raise errors.unauthorized() from error
-    return None
-
-
-async def serve(server: Server, request: Request, info: RequestInfo) -> Response | None:
-    """Answer a request that is about no resource. Raises StatusError 404."""
-    path = info.path.rstrip("/") or "/"
-    if request.method not in ("GET", "HEAD"):
-        raise errors.method_not_allowed()
-    if exact := EXACT.get(path):
-        return exact(server, request)
-    parts = path.strip("/").split("/")
-    if parts[0] in HEALTH:
-        return _health(server, request, parts[0], "/".join(parts[1:]))
-    if len(parts) == 4 and parts[1] == requestinfo.SUBRESOURCE_GROUP:
-        return _kubevirt(server, request, parts[3])
-    if parts[0] in ("api", "apis"):
-        return _group_discovery(server, request, parts)
-    if parts[0] == "openapi":
-        return await openapi.serve(server, request, path)
-    raise errors.path_not_found()
 
 
 def version_info(git_version: str) -> bytes:
@@ -70,12 +36,13 @@ def version_info(git_version: str) -> bytes:
     return orjson.dumps(info)
 
 
-def _healthz(_server: Server, _request: Request) -> Response:
+async def _healthz(_server: Server, _request: Request, *_segments: str) -> Response:
     return Response(b"ok", content_type=TEXT)
 
 
-def _health(server: Server, request: Request, endpoint: str, name: str = "") -> Response:
+async def _health(server: Server, request: Request, name: str = "") -> Response:
     """All checks of an endpoint, or the one of that name; a line for each if that is asked for or one fails."""
+    endpoint = request.path.split("/")[1]
     checks = {check: works(server) for check, works in HEALTH[endpoint].items()}
     if name:
         if name not in checks:
@@ -84,7 +51,7 @@ def _health(server: Server, request: Request, endpoint: str, name: str = "") -> 
     excluded = request.all("exclude")
     passed = all(works for check, works in checks.items() if check not in excluded)
     if passed and "verbose" not in request.query:
-        return _healthz(server, request)
+        return await _healthz(server, request)
     lines = [
         f"[+]{check} excluded: ok" if check in excluded
         else f"[+]{check} ok" if works
@@ -95,20 +62,20 @@ def _health(server: Server, request: Request, endpoint: str, name: str = "") -> 
     return Response("\n".join(lines).encode(), 200 if passed else 500, TEXT)
 
 
-def _version(_server: Server, _request: Request) -> Response:
+async def _version(_server: Server, _request: Request) -> Response:
     return Response(version_info(KUBERNETES_VERSION))
 
 
-def _kubevirt(server: Server, request: Request, name: str) -> Response:
-    """version, healthz and guestfs of subresources.kubevirt.io, which `virtctl` asks."""
-    if name == "version":
-        return Response(version_info(KUBEVIRT_VERSION))
-    if name == "guestfs":
-        return Response(orjson.dumps({"registry": "quay.io/kubevirt", "tag": KUBEVIRT_VERSION, "imagePrefix": ""}))
-    return _healthz(server, request)
+async def _kubevirt_version(_server: Server, _request: Request, _api_version: str) -> Response:
+    return Response(version_info(KUBEVIRT_VERSION))
 
 
-def _metrics(_server: Server, _request: Request) -> Response:
+async def _guestfs(_server: Server, _request: Request, _api_version: str) -> Response:
+    """The image of `virtctl guestfs`."""
+    return Response(orjson.dumps({"registry": "quay.io/kubevirt", "tag": KUBEVIRT_VERSION, "imagePrefix": ""}))
+
+
+async def _metrics(_server: Server, _request: Request) -> Response:
     return Response(metrics.exposition(), content_type="text/plain; version=0.0.4; charset=utf-8")
 
 
@@ -130,19 +97,19 @@ def _with_etag(request: Request, body: bytes, content_type: str) -> Response:
     return Response(body, 200, content_type, headers)
 
 
-def _root(server: Server, _request: Request) -> Response:
-    paths = [*EXACT, *(f"/{name}" for name in HEALTH), "/api/v1", openapi.V2, openapi.V3_INDEX]
+async def _root(server: Server, _request: Request) -> Response:
     groups = discovery.group_list(server.registry.kinds())["groups"]
-    paths += [f"/apis/{g['name']}" for g in groups]
+    paths = [path for path in (*PATHS, *openapi.PATHS) if ANY not in path and path != "/"]
+    paths += ["/api/v1", *(f"/apis/{g['name']}" for g in groups)]
     paths += [f"/apis/{v['groupVersion']}" for g in groups for v in g["versions"]]
-    return Response(orjson.dumps({"paths": sorted(set(paths) - {"/"})}))
+    return Response(orjson.dumps({"paths": sorted(set(paths))}))
 
 
-def _api(server: Server, request: Request) -> Response:
+async def _api(server: Server, request: Request) -> Response:
     return _discovery_root(server, request, "api", lambda: discovery.api_versions(server.address))
 
 
-def _apis(server: Server, request: Request) -> Response:
+async def _apis(server: Server, request: Request) -> Response:
     return _discovery_root(server, request, "apis", lambda: discovery.group_list(server.registry.kinds()))
 
 
@@ -155,16 +122,19 @@ def _discovery_root(server: Server, request: Request, root: str, legacy: Callabl
     return _with_etag(request, _document(server, f"/{root}?{media.version}", make), media.content_type)
 
 
-def _group_discovery(server: Server, request: Request, parts: list[str]) -> Response:
-    """/api/v1, /apis/GROUP, /apis/GROUP/VERSION."""
-    kinds = server.registry.kinds()
-    document: object | None = None
-    if parts[0] == "api" and len(parts) == 2:
-        document = discovery.resource_list(kinds, "", parts[1])
-    elif len(parts) == 2:
-        document = discovery.group(kinds, parts[1])
-    elif len(parts) == 3:
-        document = discovery.resource_list(kinds, parts[1], parts[2])
+async def _group(server: Server, request: Request, group: str) -> Response:
+    return _discovered(request, discovery.group(server.registry.kinds(), group))
+
+
+async def _core_resources(server: Server, request: Request, version: str) -> Response:
+    return _discovered(request, discovery.resource_list(server.registry.kinds(), "", version))
+
+
+async def _resources(server: Server, request: Request, group: str, version: str) -> Response:
+    return _discovered(request, discovery.resource_list(server.registry.kinds(), group, version))
+
+
+def _discovered(request: Request, document: object | None) -> Response:
     if document is None:
         raise errors.path_not_found()
     return _with_etag(request, orjson.dumps(document), "application/json")
@@ -172,10 +142,19 @@ def _group_discovery(server: Server, request: Request, parts: list[str]) -> Resp
 
 _ALIVE: dict[str, Check] = {"ping": lambda _server: True, "etcd": lambda server: not server.store.failing}
 HEALTH = {"healthz": _ALIVE, "livez": _ALIVE, "readyz": _ALIVE | {"startup": lambda server: server.ready}}
-EXACT: dict[str, Callable[[Server, Request], Response]] = {
-    "/": _root,
-    "/version": _version,
-    "/metrics": _metrics,
-    "/api": _api,
-    "/apis": _apis,
+_KUBEVIRT = f"/apis/{requestinfo.SUBRESOURCE_GROUP}/{ANY}"
+PATHS: Paths = {
+    "/": PathRoute(_root),
+    "/version": PathRoute(_version),
+    "/metrics": PathRoute(_metrics),
+    "/api": PathRoute(_api),
+    f"/api/{ANY}": PathRoute(_core_resources),
+    "/apis": PathRoute(_apis),
+    f"/apis/{ANY}": PathRoute(_group),
+    f"/apis/{ANY}/{ANY}": PathRoute(_resources),
+    **{f"/{endpoint}": PathRoute(_health) for endpoint in HEALTH},
+    **{f"/{endpoint}/{ANY}": PathRoute(_health) for endpoint in HEALTH},
+    f"{_KUBEVIRT}/version": PathRoute(_kubevirt_version),  # these three are asked by virtctl
+    f"{_KUBEVIRT}/healthz": PathRoute(_healthz),
+    f"{_KUBEVIRT}/guestfs": PathRoute(_guestfs),
 }

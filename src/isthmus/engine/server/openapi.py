@@ -2,7 +2,7 @@
 
 Every document has an ETag that is known without making it: a hash of what the kinds say, so that a client that has one
 is told so at once, also after a restart. The one document of v2 is of megabytes: it is written a definition at a time,
-in a thread, and kept compressed, which is how most clients want it. Called by `nonresource`.
+in a thread, and kept compressed, which is how most clients want it. Its paths are rows of `dispatch`.
 """
 
 import asyncio
@@ -16,23 +16,13 @@ from isthmus.codec import gnostic
 from isthmus.engine.server import compression
 from isthmus.engine.server.context import Server
 from isthmus.engine.server.message import Request, Response
+from isthmus.engine.server.route import ANY, PathRoute, Paths
 from isthmus.kinds import catalogue
 from isthmus.kinds.kind import Kind
 from isthmus.machinery import accept, errors, openapi, openapiv2
 
-V3_INDEX, V3, V2 = "/openapi/v3", "/openapi/v3/", "/openapi/v2"
+V2, V3 = "/openapi/v2", "/openapi/v3"
 _V2_FORMS = (accept.JSON, accept.OPENAPI_V2_OLD, accept.OPENAPI_V2)
-
-
-async def serve(server: Server, request: Request, path: str) -> Response:
-    """Answer a path below /openapi. Raises StatusError 404, 406."""
-    if path == V2:
-        return await _v2(server, request)
-    if path == V3_INDEX:
-        return cached(request, _salt(server), lambda: _index(server))
-    if path.startswith(V3):
-        return _document(server, request, path.removeprefix(V3))
-    raise errors.path_not_found()
 
 
 def cached(request: Request, salt: str, body: Callable[[], bytes], content_type: str = accept.JSON) -> Response:
@@ -71,14 +61,20 @@ def _make(kinds: Iterable[Kind], group: str, version: str) -> openapi.Object:
     return openapi.document(chosen, group, version, catalogue.described_definitions(chosen, version))
 
 
-def _document(server: Server, request: Request, path: str) -> Response:
-    parts = path.split("/")
-    if parts[0] == "api" and len(parts) == 2:
-        group, version = "", parts[1]
-    elif parts[0] == "apis" and len(parts) == 3:
-        group, version = parts[1], parts[2]
-    else:
-        raise errors.path_not_found()
+async def _v3_index(server: Server, request: Request) -> Response:
+    return cached(request, _salt(server), lambda: _index(server))
+
+
+async def _v3_core(server: Server, request: Request, version: str) -> Response:
+    return _v3(server, request, f"api/{version}", "", version)
+
+
+async def _v3_group(server: Server, request: Request, group: str, version: str) -> Response:
+    return _v3(server, request, f"apis/{group}/{version}", group, version)
+
+
+def _v3(server: Server, request: Request, path: str, group: str, version: str) -> Response:
+    """The document of one group version. Raises StatusError 404."""
     kinds = server.registry.kinds()
     if (group, version) not in _group_versions(kinds):
         raise errors.path_not_found()
@@ -86,7 +82,7 @@ def _document(server: Server, request: Request, path: str) -> Response:
 
 
 async def _v2(server: Server, request: Request) -> Response:
-    """The Swagger document, as JSON or as gnostic's protobuf."""
+    """The Swagger document, as JSON or as gnostic's protobuf. Raises StatusError 406."""
     media = accept.negotiate(request.headers.get("accept", ""), _V2_FORMS, frozenset()).media_type
     media = accept.OPENAPI_V2 if media == accept.OPENAPI_V2_OLD else media
     salt, name = _salt(server), f"{V2}/{media}"
@@ -142,3 +138,11 @@ def _json(kinds: Sequence[Kind]) -> Iterator[bytes]:
     for part, entries in parts.items():
         yield b"," + orjson.dumps(part) + b":{" + b",".join(entries) + b"}"
     yield b"}"
+
+
+PATHS: Paths = {
+    V2: PathRoute(_v2),
+    V3: PathRoute(_v3_index),
+    f"{V3}/api/{ANY}": PathRoute(_v3_core),
+    f"{V3}/apis/{ANY}/{ANY}": PathRoute(_v3_group),
+}

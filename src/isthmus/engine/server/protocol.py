@@ -1,33 +1,41 @@
-"""HTTP/1.1 on one connection: bytes to `Request`, `Response` to bytes. Knows nothing of Kubernetes.
+"""HTTP/1.1 on one connection: its requests go to the handler one after the other, its answers back in that order.
 
-Parsing is httptools'. Kept apart from any framework because one place needs client certificates, raw upgrades
-(WebSocket, SPDY) and endless streams at once, at the speed of the bare event loop (docs/decisions/0003-http.md).
-
-Requests of one connection are answered one after the other; pipelined ones wait, and reading stops while they do. What
-cannot be parsed is refused in its turn and ends the connection.
+Pipelined requests wait, and reading stops while they do. What cannot be read (`reader`) is refused in its turn and ends
+the connection. Kept apart from any framework because one place needs client certificates, raw upgrades (WebSocket,
+SPDY) and endless streams at once, at the speed of the bare event loop (docs/decisions/0003-http.md). Knows nothing of
+Kubernetes.
 """
 
 import asyncio
-import logging
 from collections import deque
 from collections.abc import Callable
+from enum import Enum, auto
 from typing import Any, cast
 
-import httptools
-
-from isthmus.engine.server.bodystream import BodyStream, is_streamed
+from isthmus.engine.server.deadline import IDLE_SECONDS, REQUEST_SECONDS, Deadline
 from isthmus.engine.server.message import TEXT, Handler, Headers, Request, Response
-from isthmus.engine.server.stream import BUFFER, Stream
+from isthmus.engine.server.reader import MAX_HEADER_BYTES, RefusedError, RequestReader
+from isthmus.engine.server.stream import BUFFER, Chunked, EventStream
 
-log = logging.getLogger(__name__)
-MAX_HEADER_BYTES = 64 * 1024
-MAX_HEADERS = 200
-MAX_BODY_BYTES = 3 * 1024 * 1024  # etcd's and kube-apiserver's limit
-REQUEST_SECONDS = 30.0  # to send a request, from its first byte to its last
-IDLE_SECONDS = 120.0  # between requests; also how long a client may read nothing of its answer
 LARGE = 65536  # bodies from here on are not copied behind their head
-SWEEP_SECONDS = 5.0  # how exactly these times are kept
-FOREVER = float("inf")
+
+
+class Incoming(Enum):
+    """What the bytes are that come from the client."""
+
+    REQUESTS = auto()  # read
+    EARLY = auto()  # behind a request for an upgrade, which the handler has not decided yet: kept
+    RAW = auto()  # the handler's, which has taken the connection over
+    IGNORED = auto()  # behind something that was refused
+
+
+# What they may be next: an upgrade is asked for, granted or not; a handler takes over; a request is refused.
+NEXT = {
+    Incoming.REQUESTS: (Incoming.EARLY, Incoming.RAW, Incoming.IGNORED),
+    Incoming.EARLY: (Incoming.RAW, Incoming.REQUESTS),
+    Incoming.IGNORED: (Incoming.RAW,),  # by the handler of a request that came before
+    Incoming.RAW: (),
+}
 
 
 class Connection(asyncio.Protocol):
@@ -36,23 +44,15 @@ class Connection(asyncio.Protocol):
     def __init__(self, handler: Handler, connections: set["Connection"]) -> None:
         self._handler = handler
         self._connections = connections
-        self._parser = httptools.HttpRequestParser(self)
-        self._target = b""
-        self._headers: dict[str, str] = {}
-        self._header_bytes = self._header_count = 0
-        self._body: list[bytes] = []
-        self._body_bytes = 0
-        self._request: Request | None = None  # the one whose body is being read
+        self._reader = RequestReader(self)
+        self._incoming = Incoming.REQUESTS
+        self._early = b""
+        self._raw: Callable[[bytes], None] | None = None  # where RAW bytes go
         self._waiting: deque[Request | Response] = deque()  # pipelined requests; a Response refuses what came after
-        self._refused = False
-        self._task: asyncio.Task[None] | None = None
-        self._deadline = FOREVER  # on the loop's clock; `sweep` looks at it, so that a request costs no timer
-        self._unread = 0  # bytes of answers that the client had not taken when the deadline was last passed
+        self._task: asyncio.Task[None] | None = None  # answers a request
+        self._deadline = Deadline()
         self._drained = asyncio.Event()
         self._drained.set()
-        self._upgrading = False  # the client's bytes belong to no request until the handler has decided
-        self._raw: Callable[[bytes], None] | None = None  # after an upgrade, where the client's bytes go
-        self._early = b""
         self.answered = False  # whether the current request's answer has begun
         self.closed = asyncio.Event()
         self.certificate: dict[str, Any] | None = None
@@ -68,7 +68,7 @@ class Connection(asyncio.Protocol):
         tls = transport.get_extra_info("ssl_object")
         self.certificate = tls.getpeercert() if tls else None
         self._connections.add(self)
-        self._deadline = asyncio.get_running_loop().time() + REQUEST_SECONDS
+        self._deadline.set(REQUEST_SECONDS)
 
     def connection_lost(self, _exc: Exception | None) -> None:
         """The client is gone: whoever works for it stops."""
@@ -82,12 +82,12 @@ class Connection(asyncio.Protocol):
 
     def data_received(self, data: bytes) -> None:
         """Bytes from the client."""
-        if self._raw:
+        if self._incoming is Incoming.REQUESTS:
+            self._read(data)
+        elif self._raw:
             self._raw(data)
-        elif self._upgrading:
+        elif self._incoming is Incoming.EARLY:
             self._keep_early(data)
-        elif not self._refused:
-            self._feed(data)
 
     def pause_writing(self) -> None:
         """The client reads more slowly than we write."""
@@ -97,92 +97,44 @@ class Connection(asyncio.Protocol):
         """It has caught up."""
         self._drained.set()
 
-    def _feed(self, data: bytes) -> None:
+    # -- what comes in ------------------------------------------------------------------------------------------------
+
+    def _become(self, incoming: Incoming) -> None:
+        assert incoming in NEXT[self._incoming], f"{self._incoming} -> {incoming}"
+        self._incoming = incoming
+
+    def _read(self, data: bytes) -> None:
         try:
-            self._parser.feed_data(data)
-        except httptools.HttpParserUpgrade as upgrade:
-            self._keep_early(data[upgrade.args[0] :])
-        except httptools.HttpParserCallbackError:
-            if not self._refused:
-                raise
-        except httptools.HttpParserError as error:
-            self._refuse(400, f"malformed HTTP request: {error}")
+            early = self._reader.feed(data)
+        except RefusedError as error:  # the client is told so after the answers that it still waits for
+            self._become(Incoming.IGNORED)
+            self._next(Response(str(error).encode(), error.status, TEXT))
+        else:
+            if early is not None:
+                self._become(Incoming.EARLY)
+                self._keep_early(early)
 
     def _keep_early(self, data: bytes) -> None:
         """What a client sends before it knows whether the upgrade was granted: little, or it is no client of ours."""
-        self._upgrading = True
         self._early += data
         if len(self._early) > MAX_HEADER_BYTES:
             self.transport.abort()
 
-    # -- httptools ----------------------------------------------------------------------------------------------------
-
-    def on_message_begin(self) -> None:
-        """A request begins."""
-        self._target, self._headers = b"", {}
-        self._header_bytes = self._header_count = 0
-        self._body, self._body_bytes = [], 0
+    def begun(self) -> None:
+        """The first byte of a request is there (called by the reader, as the next two)."""
         if self._task is None:
-            self._deadline = asyncio.get_running_loop().time() + REQUEST_SECONDS
+            self._deadline.set(REQUEST_SECONDS)
 
-    def on_url(self, url: bytes) -> None:
-        """(A part of) the target."""
-        self._target += url
-        self._count(len(url))
-
-    def on_header(self, name: bytes, value: bytes) -> None:
-        """One header; repeated ones are joined."""
-        self._header_count += 1
-        self._count(len(name) + len(value))
-        key, text = name.decode("latin-1").lower(), value.decode("latin-1")
-        known = self._headers.get(key)
-        self._headers[key] = text if known is None else f"{known}, {text}"
-
-    def _count(self, size: int) -> None:
-        self._header_bytes += size
-        if self._header_bytes > MAX_HEADER_BYTES or self._header_count > MAX_HEADERS:
-            self._refuse(431, "the request's head is too large")
-            raise ValueError("head too large")
-
-    def on_headers_complete(self) -> None:
-        """The head is whole."""
-        method = self._parser.get_method().decode()
-        self._request = Request(method, self._target, self._headers, self, keep_alive=self._parser.should_keep_alive())
-        if "expect" in self._headers and self._task is None:
+    def headed(self, request: Request) -> None:
+        """Its head is there."""
+        if "expect" in request.headers and self._task is None:
             self.transport.write(b"HTTP/1.1 100 Continue\r\n\r\n")
-        if is_streamed(self._request):  # answered while its body comes; the connection takes no other request
-            self._request.keep_alive = False
-            self._request.stream = BodyStream(self.transport)
-            self._next(self._request)
 
-    def on_body(self, body: bytes) -> None:
-        """A part of the body."""
-        if self._request and self._request.stream:
-            self._request.stream.feed(body)
-            return
-        self._body_bytes += len(body)
-        if self._body_bytes > MAX_BODY_BYTES:
-            self._refuse(413, f"the body is larger than {MAX_BODY_BYTES} bytes")
-            raise ValueError("body too large")
-        self._body.append(body)
-
-    def on_message_complete(self) -> None:
-        """The request is whole."""
-        request, self._request = self._request, None
-        assert request
-        if request.stream:
-            request.stream.feed(b"")
-            return
-        request.body = self._body[0] if len(self._body) == 1 else b"".join(self._body)
-        self._body = []
+    def taken(self, request: Request) -> None:
+        """It can be answered."""
         self._next(request)
 
     # -- answering ----------------------------------------------------------------------------------------------------
-
-    def _refuse(self, status: int, message: str) -> None:
-        """Nothing more can be read from this client; it is told so after the answers that it still waits for."""
-        self._refused = True
-        self._next(Response(message.encode(), status, TEXT))
 
     def _next(self, item: Request | Response) -> None:
         if self._task:
@@ -191,7 +143,7 @@ class Connection(asyncio.Protocol):
         elif isinstance(item, Response):
             self._send(item, head_only=False, keep_alive=False)
         else:
-            self._deadline = FOREVER
+            self._deadline.clear()
             self._task = asyncio.get_running_loop().create_task(self._answer(item))
 
     async def _answer(self, request: Request) -> None:
@@ -217,12 +169,13 @@ class Connection(asyncio.Protocol):
             self._next(self._waiting.popleft())
             if not self._waiting and not self.transport.is_closing():
                 self.transport.resume_reading()
-        elif self._upgrading:
-            self._upgrading, early, self._early = False, self._early, b""
-            self._parser = httptools.HttpRequestParser(self)
-            self._feed(early)
+        elif self._incoming is Incoming.EARLY:
+            self._become(Incoming.REQUESTS)
+            early, self._early = self._early, b""
+            self._reader = RequestReader(self)
+            self._read(early)
         if self._task is None:
-            self._deadline = asyncio.get_running_loop().time() + IDLE_SECONDS
+            self._deadline.set(IDLE_SECONDS)
 
     def _send(self, response: Response, *, head_only: bool, keep_alive: bool) -> None:
         self.answered = True
@@ -236,14 +189,17 @@ class Connection(asyncio.Protocol):
         if not keep_alive:
             self.transport.close()
 
-    def start_stream(self, content_type: str, headers: Headers = (), *, keep_alive: bool = True) -> Stream:
+    # -- for handlers -------------------------------------------------------------------------------------------------
+
+    def start_stream(self, content_type: str, headers: Headers = (), *, keep_alive: bool = True) -> EventStream:
         """Begin an answer of unknown length (a watch). The handler returns None afterwards."""
         self.answered = True
-        return Stream(self, content_type, headers, keep_alive=keep_alive)
+        return EventStream(self, Chunked(self.transport, content_type, headers, keep_alive=keep_alive))
 
     def take_over(self, receive: Callable[[bytes], None]) -> asyncio.Transport:
         """After this the connection is the caller's: the client's bytes go to `receive`, b"" once it is gone."""
         self.answered = True
+        self._become(Incoming.RAW)
         self._raw = receive
         if self._early:
             early, self._early = self._early, b""
@@ -257,36 +213,17 @@ class Connection(asyncio.Protocol):
     async def drained_in_time(self) -> None:
         """`drained`, by a client that reads on: one that reads nothing for IDLE_SECONDS is dropped."""
         if not self._drained.is_set():
-            self._unread, self._deadline = 0, asyncio.get_running_loop().time() + IDLE_SECONDS
+            self._deadline.set(IDLE_SECONDS)
             await self._drained.wait()
-            self._deadline = FOREVER
+            self._deadline.clear()
+
+    # -- for the server -----------------------------------------------------------------------------------------------
 
     @property
     def idle(self) -> bool:
         """Whether no request is being answered."""
         return self._task is None
 
-    # -- time ---------------------------------------------------------------------------------------------------------
-
     def expire(self, now: float) -> None:
-        """End the connection if its time is over. A client that still reads its answer, however slowly, gets more."""
-        if now < self._deadline:
-            return
-        unread = self.transport.get_write_buffer_size()
-        if not unread:
-            self.transport.close()
-        elif self._unread and unread >= self._unread:
-            self.transport.abort()
-        else:
-            self._unread = unread
-            self._deadline = now + IDLE_SECONDS
-
-
-async def sweep(connections: set[Connection]) -> None:
-    """Keep every connection's deadlines, for as long as the server runs."""
-    loop = asyncio.get_running_loop()
-    while True:
-        await asyncio.sleep(SWEEP_SECONDS)
-        now = loop.time()
-        for connection in tuple(connections):
-            connection.expire(now)
+        """End the connection if the client's time is over."""
+        self._deadline.expire(now, self.transport)

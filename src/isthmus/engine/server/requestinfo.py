@@ -3,7 +3,7 @@
 Kubernetes paths are parsed, not routed (apiserver, pkg/endpoints/request/requestinfo.go). Called by `app`.
 """
 
-from dataclasses import dataclass
+from typing import NamedTuple
 
 from isthmus.engine.server.message import Request
 from isthmus.machinery import errors, fields
@@ -15,8 +15,7 @@ SUBRESOURCE_GROUP = "subresources.kubevirt.io"
 SUBRESOURCE_ROOT = frozenset(("version", "healthz", "guestfs"))
 
 
-@dataclass(frozen=True, slots=True)
-class RequestInfo:
+class RequestInfo(NamedTuple):
     """`is_resource` is false for paths outside /api and /apis/GROUP/VERSION: then only `verb` and `path` count."""
 
     verb: str
@@ -49,16 +48,7 @@ def parse(request: Request) -> RequestInfo:
     if group == SUBRESOURCE_GROUP and len(rest) == 1 and rest[0] in SUBRESOURCE_ROOT:
         return RequestInfo(verb, path)
     watching = rest[0] == "watch" and len(rest) > 1
-    if watching:
-        rest = rest[1:]
-    namespace = ""
-    if rest[0] == "namespaces" and len(rest) > 1:
-        namespace = rest[1]
-        if len(rest) > 2 and rest[2] not in NAMESPACE_SUBRESOURCES:
-            rest = rest[2:]
-    resource = rest[0]
-    name = rest[1] if len(rest) > 1 else ""
-    subresource = "/".join(rest[2:])
+    namespace, resource, name, subresource = _segments(rest[1:] if watching else rest)
     if not name:
         verb, name = _collection_verb(request, verb)
     if watching:
@@ -66,6 +56,16 @@ def parse(request: Request) -> RequestInfo:
             raise errors.method_not_allowed()
         verb = "watch"
     return RequestInfo(verb, path, True, group, version, namespace, resource, name, subresource)
+
+
+def _segments(rest: list[str]) -> tuple[str, str, str, str]:
+    """Namespace, resource, name and subresource of what stands behind the version. A Namespace lies in itself."""
+    namespace = ""
+    if rest[0] == "namespaces" and len(rest) > 1:
+        namespace = rest[1]
+        if len(rest) > 2 and rest[2] not in NAMESPACE_SUBRESOURCES:
+            rest = rest[2:]
+    return namespace, rest[0], rest[1] if len(rest) > 1 else "", "/".join(rest[2:])
 
 
 def _collection_verb(request: Request, verb: str) -> tuple[str, str]:

@@ -1,7 +1,6 @@
-"""CDI's upload proxy and its tokens: a disk image streamed into the volume of a PVC that waits for it.
+"""CDI's upload proxy: a disk image streamed into the volume of a PVC that waits for it.
 
-    POST …/uploadtokenrequests        -> a token for one PVC, five minutes long (called by `reviews`)
-    HEAD, POST /v1beta1/upload[-async] -> checked here, then piped to the agent of the volume's node (called by `app`)
+    HEAD, POST /v1beta1/upload[-async] -> checked here, then piped to the agent of the volume's node (`dispatch`)
 
 Paths, codes and the order of checks are CDI's (pkg/uploadproxy), which `virtctl image-upload` relies on: 400 for a
 malformed header, 401 for a bad token, 503 while the PVC does not take an upload. Nothing is kept: the agent takes what
@@ -9,106 +8,36 @@ comes as fast as it writes, and bounds it by the volume's size.
 """
 
 import asyncio
-import base64
 import contextlib
-import hashlib
-import hmac
-import secrets
 import time
-from dataclasses import dataclass
 from typing import Any
 
 import orjson
 
-from isthmus.engine.server import agent
-from isthmus.engine.server.context import Call, Server
+from isthmus.engine.server import agent, uploadtokens
+from isthmus.engine.server.context import Server
 from isthmus.engine.server.message import TEXT, Request, Response
+from isthmus.engine.server.route import PathRoute, Paths
+from isthmus.engine.server.uploadtokens import Target
 from isthmus.machinery import errors
 
 Object = dict[str, Any]
 
-TOKEN_REQUESTS = "uploadtokenrequests.upload.cdi.kubevirt.io"  # noqa: S105 (a resource's name)
-TOKEN_SECONDS = 300
 READY_SECONDS = 10.0  # CDI's waitReadyTime
 LINGER_SECONDS = 2.0
 ANSWER_LIMIT = 64 << 10
-TARGET = "cdi.kubevirt.io/storage.upload.target"
 POD_READY = "cdi.kubevirt.io/storage.pod.ready"
-POD_PHASE = "cdi.kubevirt.io/storage.pod.phase"
-ENDPOINTS = frozenset({"upload", "upload-async", "upload-form", "upload-form-async"})
+ENDPOINTS = ("upload", "upload-async", "upload-form", "upload-form-async")
 FORWARDED = ("content-type", "content-length")
-_KEY = secrets.token_bytes(32)  # tokens live no longer than this process: virtctl asks for another one then
-
-
-@dataclass(frozen=True, slots=True)
-class Target:
-    """What a token is for."""
-
-    namespace: str
-    claim: str
-
-
-# --- tokens -----------------------------------------------------------------------------------------------------------
-
-
-def issue(call: Call, review: Object) -> Object:
-    """The status of an UploadTokenRequest. Raises StatusError 404, 503."""
-    name = str((review.get("spec") or {}).get("pvcName") or "")
-    claim = call.server.storage.lookup("persistentvolumeclaims", call.info.namespace, name)
-    if claim is None:
-        raise errors.not_found("", "persistentvolumeclaims", name)
-    _must_be_target(claim)
-    return {"token": seal(Target(call.info.namespace, name), time.time() + TOKEN_SECONDS)}
-
-
-def seal(target: Target, expires: float) -> str:
-    """A token. Whoever has it may fill that one PVC until then."""
-    payload = base64.urlsafe_b64encode(orjson.dumps([target.namespace, target.claim, expires]))
-    return f"{payload.decode()}.{_sign(payload)}"
-
-
-def unseal(token: str, now: float) -> Target:
-    """What a token is for. Raises StatusError 401 if it is not ours, or expired."""
-    payload, _, signature = token.partition(".")
-    if not hmac.compare_digest(signature.encode(), _sign(payload.encode()).encode()):
-        raise errors.unauthorized()
-    namespace, claim, expires = orjson.loads(base64.urlsafe_b64decode(payload))
-    if now >= expires:
-        raise errors.unauthorized()
-    return Target(namespace, claim)
-
-
-def _sign(payload: bytes) -> str:
-    return hmac.new(_KEY, payload, hashlib.sha256).hexdigest()
-
-
-def _must_be_target(claim: Object) -> None:
-    annotations = claim["metadata"].get("annotations") or {}
-    name = claim["metadata"]["name"]
-    if TARGET not in annotations:
-        raise errors.unavailable(f"PVC {name} is not an upload target")
-    if annotations.get(POD_PHASE) == "Succeeded":
-        raise errors.unavailable(f"PVC {name} already successfully imported")
-
-
-# --- the proxy --------------------------------------------------------------------------------------------------------
-
-
-def serves(request: Request) -> bool:
-    """Whether a path is the proxy's."""
-    version, _, endpoint = request.path.strip("/").partition("/")
-    return version in ("v1beta1", "v1alpha1") and endpoint in ENDPOINTS
 
 
 async def serve(server: Server, request: Request) -> Response | None:
     """HEAD says whether an upload is taken now; POST is one."""
     try:
-        target = unseal(_bearer(request), time.time())
+        target = uploadtokens.unseal(_bearer(request), time.time())
         claim = await _until_ready(server, target)
         if request.method == "HEAD":
             return Response(b"", 200, TEXT)
-        if request.method != "POST":
-            raise errors.method_not_allowed()
         return await _pipe(server, request, target, _node_of(server, claim))
     except errors.StatusError as error:
         await _linger(request)
@@ -129,7 +58,7 @@ async def _until_ready(server: Server, target: Target) -> Object:
         claim = server.storage.lookup("persistentvolumeclaims", target.namespace, target.claim)
         if claim is None:
             raise errors.unavailable(f"PVC {target.namespace}/{target.claim} does not exist")
-        _must_be_target(claim)
+        uploadtokens.check_target(claim)
         if (claim["metadata"].get("annotations") or {}).get(POD_READY) == "true":
             return claim
         if time.monotonic() > deadline:
@@ -208,3 +137,7 @@ async def _linger(request: Request) -> None:
         async with asyncio.timeout(LINGER_SECONDS):
             async for _ in request.stream:
                 pass
+
+
+_PROXY = PathRoute(serve, ("HEAD", "POST"), own_tokens=True)
+PATHS: Paths = {f"/{version}/{endpoint}": _PROXY for version in ("v1beta1", "v1alpha1") for endpoint in ENDPOINTS}

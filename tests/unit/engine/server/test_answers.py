@@ -216,3 +216,14 @@ async def test_a_job_selects_its_own_pods(api) -> None:
     labels = job["spec"]["template"]["metadata"]["labels"]
     assert labels["batch.kubernetes.io/controller-uid"] == labels["controller-uid"] == uid
     assert labels["job-name"] == "j" and job["spec"]["completions"] == 1
+
+
+async def test_a_collection_that_is_deleted_is_listed_in_the_form_that_was_asked_for(api) -> None:
+    for name in ("a", "b"):
+        await api("POST", CONFIGMAPS, {"metadata": {"name": name, "labels": {"go": "1"}}}, code=201)
+    wanted = {"accept": "application/json;as=Table;v=v1;g=meta.k8s.io"}
+    shown = await api("DELETE", f"{CONFIGMAPS}?labelSelector=go&dryRun=All", code=200, **wanted)
+    assert [row["cells"][0] for row in shown["rows"]] == ["a", "b"]
+    gone = await api("DELETE", f"{CONFIGMAPS}?labelSelector=go", code=200)
+    assert gone["kind"] == "ConfigMapList" and [c["metadata"]["name"] for c in gone["items"]] == ["a", "b"]
+    assert (await api("GET", f"{CONFIGMAPS}?labelSelector=go", code=200))["items"] == []

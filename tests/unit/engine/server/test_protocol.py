@@ -4,7 +4,7 @@ import asyncio
 
 import pytest
 
-from isthmus.engine.server import protocol
+from isthmus.engine.server import deadline, reader
 from isthmus.engine.server.message import Response
 from isthmus.engine.server.protocol import Connection
 
@@ -97,7 +97,7 @@ async def test_the_same_header_again_and_again_is_counted_too(port) -> None:
 
 
 async def test_a_body_that_is_too_large_is_refused_once(port) -> None:
-    size = protocol.MAX_BODY_BYTES + 1
+    size = reader.MAX_BODY_BYTES + 1
     out = await talk(port, b"POST /x HTTP/1.1\r\nContent-Length: %d\r\n\r\n" % size + b"x" * size)
     assert out.count(b"HTTP/1.1") == 1 and b"413" in out
 
@@ -144,7 +144,7 @@ async def test_a_connection_past_its_deadline_is_closed(port) -> None:
     reader, writer = await asyncio.open_connection("127.0.0.1", listener.sockets[0].getsockname()[1])
     writer.write(b"GET / HTTP/1.1\r\nSlow: ")
     await asyncio.sleep(0.05)
-    connection_made[0].expire(loop.time() + protocol.REQUEST_SECONDS + 1)
+    connection_made[0].expire(loop.time() + deadline.REQUEST_SECONDS + 1)
     assert await asyncio.wait_for(reader.read(), 1) == b""
     writer.close()
     listener.close()

@@ -183,6 +183,7 @@ async def test_what_anybody_may_ask_is_not_remembered_at_length(api, path) -> No
 
 
 REVIEWS = "/apis/authorization.k8s.io/v1"
+LOCAL = "namespaces/default/localsubjectaccessreviews"
 
 
 @pytest.mark.parametrize(
@@ -196,11 +197,37 @@ REVIEWS = "/apis/authorization.k8s.io/v1"
         ("selfsubjectaccessreviews", {}, 422, "exactly one of nonResourceAttributes or resourceAttributes"),
         ("selfsubjectaccessreviews", {"resourceAttributes": {}, "nonResourceAttributes": {}}, 422, "in combination"),
         ("subjectaccessreviews", {"resourceAttributes": {}}, 422, "at least one of user or group"),
+        ("selfsubjectrulesreviews", {}, 400, "no namespace on request"),
+        (LOCAL, {"user": "u", "resourceAttributes": {"namespace": "other"}}, 422, "must match metadata.namespace"),
+        (LOCAL, {"user": "u", "resourceAttributes": {}}, 422, "spec.resourceAttributes.namespace"),
+        (LOCAL, {"user": "u", "nonResourceAttributes": {"path": "/"}}, 422, "disallowed on this kind of request"),
     ],
 )
 async def test_a_review_that_makes_no_sense_is_refused(api, review, spec, code, message) -> None:
     refused = await api("POST", f"{REVIEWS}/{review}", {"spec": spec}, code=code)
     assert message in refused["message"]
+
+
+async def test_a_local_review_is_about_the_namespace_of_its_path(api) -> None:
+    await bind(api, "view", "viewer", "eve")
+    spec = {"user": "eve", "resourceAttributes": {"namespace": "default", "resource": "pods", "verb": "list"}}
+    answer = await api("POST", f"{REVIEWS}/{LOCAL}", {"spec": spec}, code=201)
+    assert answer["status"]["allowed"] and answer["metadata"] == {"namespace": "default"}
+    named = {"metadata": {"namespace": "other"}, "spec": spec}
+    assert "does not match" in (await api("POST", f"{REVIEWS}/{LOCAL}", named, code=400))["message"]
+
+
+@pytest.mark.parametrize("review", ["selfsubjectaccessreviews", "subjectaccessreviews", LOCAL])
+async def test_a_review_is_no_object_with_a_name(api, review) -> None:
+    attributes = {"resourceAttributes": {"namespace": "default", "verb": "get", "resource": "pods"}}
+    spec = {"user": "u"} if "self" not in review else {}
+    body = {"metadata": {"name": "mine", "creationTimestamp": None}, "spec": spec | attributes}
+    refused = await api("POST", f"{REVIEWS}/{review}", body, code=422)
+    assert refused["details"]["causes"][0]["field"] == "metadata" and "must be empty" in refused["message"]
+    del body["metadata"]["name"]
+    await api("POST", f"{REVIEWS}/{review}", body, code=201)
+    await api("POST", f"{REVIEWS}/{review}/mine", body, code=405)
+    await api("GET", f"{REVIEWS}/{review}", code=405)
 
 
 async def test_a_review_with_half_a_status_is_answered(api) -> None:

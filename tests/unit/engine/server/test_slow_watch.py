@@ -8,7 +8,7 @@ from collections.abc import AsyncIterator
 
 import pytest
 
-from isthmus.engine.server import protocol
+from isthmus.engine.server import deadline
 from isthmus.engine.server.handlers import watch
 
 CM = "/api/v1/namespaces/default/configmaps"
@@ -56,7 +56,7 @@ async def test_a_watcher_that_reads_nothing_for_long_is_dropped(api, stalled) ->
     connection = sink.__self__._stream._connection
     now = asyncio.get_running_loop().time()
     for minutes in range(1, 4):
-        connection.expire(now + minutes * (protocol.IDLE_SECONDS + 1))
+        connection.expire(now + minutes * (deadline.IDLE_SECONDS + 1))
     assert await until(lambda: not watchers(api))
 
 
@@ -64,11 +64,11 @@ async def test_a_watcher_that_reads_slowly_stays_and_is_then_as_patient_as_any(a
     (sink,) = watchers(api)
     connection = sink.__self__._stream._connection
     now = asyncio.get_running_loop().time()
-    connection.expire(now + protocol.IDLE_SECONDS + 1)
+    connection.expire(now + deadline.IDLE_SECONDS + 1)
     loop, seen = asyncio.get_running_loop(), bytearray()
     while b'"big-9"' not in seen:
         seen += await asyncio.wait_for(loop.sock_recv(stalled, 1 << 20), 5)
     assert len(seen) > 5_000_000
     await asyncio.sleep(0.05)
-    connection.expire(now + 100 * protocol.IDLE_SECONDS)
+    connection.expire(now + 100 * deadline.IDLE_SECONDS)
     assert watchers(api) and not connection.transport.is_closing()

@@ -6,27 +6,27 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from isthmus.engine.server import bodystream, upload
+from isthmus.engine.server import bodystream, uploadtokens
 from isthmus.machinery.errors import StatusError
 
-TARGET = upload.Target("ns", "claim")
+TARGET = uploadtokens.Target("ns", "claim")
 
 
 def test_a_token_stands_for_one_claim_until_it_expires():
-    token = upload.seal(TARGET, 100.0)
-    assert upload.unseal(token, 99.9) == TARGET
+    token = uploadtokens.seal(TARGET, 100.0)
+    assert uploadtokens.unseal(token, 99.9) == TARGET
     with pytest.raises(StatusError) as refused:
-        upload.unseal(token, 100.0)
+        uploadtokens.unseal(token, 100.0)
     assert refused.value.code == 401
 
 
 @given(st.text(max_size=60), st.integers(0, 20))
 def test_a_token_that_was_tampered_with_is_none(text, position):
-    token = upload.seal(TARGET, 100.0)
+    token = uploadtokens.seal(TARGET, 100.0)
     for bad in (text, token[:position] + text + token[position + 1 :]):
         if bad != token:
             with pytest.raises(StatusError) as refused:
-                upload.unseal(bad, 0)
+                uploadtokens.unseal(bad, 0)
             assert refused.value.code == 401
 
 

@@ -1,4 +1,4 @@
-"""The strategies of kinds for which generic rules are not enough, one module a group. Importing this registers all."""
+"""The strategies of kinds for which generic rules are not enough, by groups of kinds. Importing this registers all."""
 
 from isthmus.engine.registry.strategies import (
     apiextensions,

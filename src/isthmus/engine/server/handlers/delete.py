@@ -8,10 +8,10 @@ import orjson
 from isthmus.engine.registry.selection import Selection
 from isthmus.engine.registry.write import WriteContext
 from isthmus.engine.server import options as checks
-from isthmus.engine.server import representation
 from isthmus.engine.server.context import Call
 from isthmus.engine.server.handlers import body
 from isthmus.engine.server.message import Response
+from isthmus.engine.store.row import Row
 from isthmus.machinery import errors
 
 Object = dict[str, Any]
@@ -21,33 +21,30 @@ async def delete(call: Call) -> Response:
     """One object: a Status if it is gone at once, else the object as it waits."""
     context = call.write_context()
     options = _options(call, context)
-    form, content_type = representation.choose(call.served, call.info.version, call.request.headers.get("accept", ""))
+    form, content_type = call.form()
     value, gone = await call.server.storage.delete(call.stored, call.key, options, context)
     return Response(_status(call, value)) if gone else Response(form.one(value), 200, content_type)
 
 
 async def deletecollection(call: Call) -> Response:
     """All that the selectors match; answers with the list of them."""
-    context, query = call.write_context(), call.request.query
+    context, storage = call.write_context(), call.server.storage
     options = _options(call, context)
-    selection = Selection.of_request(call.served, call.info.namespace, query)
+    form, content_type = call.form()
+    selection = Selection.of_request(call.served, call.info.namespace, call.request.query)
     rows = call.server.store.table(call.served.stored_as).list(selection.namespace)
     chosen = [row for row in rows if selection.matches(row)]
-    storage = call.server.storage
     # Together, so that they share commits.
     deletions = (storage.delete(call.stored, row.key, options, context) for row in chosen)
     results = await asyncio.gather(*deletions, return_exceptions=True)
-    values = []
-    for result in results:
-        if isinstance(result, BaseException):
-            if not (isinstance(result, errors.StatusError) and result.code == 404):
-                raise result
-        else:
-            values.append(result[0])
-    kind = call.served.kind
-    head = orjson.dumps({"resourceVersion": str(call.server.store.revision)})
-    listing = f'{{"kind":"{kind.list_kind}","apiVersion":"{kind.api_version(call.info.version)}","metadata":'.encode()
-    return Response(listing + head + b',"items":[' + b",".join(values) + b"]}")
+    deleted = []
+    for row, result in zip(chosen, results, strict=True):
+        if not isinstance(result, BaseException):
+            deleted.append(Row(row.key, row.revision, result[0]))
+        elif not (isinstance(result, errors.StatusError) and result.code == 404):  # somebody else was faster
+            raise result
+    metadata = {"resourceVersion": str(call.server.store.revision)}
+    return Response(form.many(deleted, metadata), 200, content_type)
 
 
 def _options(call: Call, context: WriteContext) -> Object:

@@ -7,7 +7,7 @@ from typing import NamedTuple
 import orjson
 
 from isthmus.engine.registry.selection import Selection
-from isthmus.engine.server import options, representation
+from isthmus.engine.server import options
 from isthmus.engine.server.context import Call
 from isthmus.engine.server.handlers.resourceversion import read_revision
 from isthmus.engine.server.message import Response
@@ -21,24 +21,15 @@ EXPIRED = "The provided continue parameter is too old to display a consistent li
 
 async def get(call: Call) -> Response:
     """One object."""
-    kind, info = call.served.kind, call.info
-    header = call.request.headers.get("accept", "")
-    form, content_type = representation.choose(
-        call.served, info.version, header, call.request.query.get("includeObject", "")
-    )
+    form, content_type = call.form()
     await read_revision(call)
-    row = call.server.store.get(call.key)
-    if row is None:
-        raise errors.not_found(kind.group, kind.plural, info.name)
-    return Response(form.one(row.value), 200, content_type)
+    return Response(form.one(call.row().value), 200, content_type)
 
 
 async def list_(call: Call) -> Response:
     """Many, in key order, whole or in pages that all show one revision."""
     query = call.request.query
-    form, content_type = representation.choose(
-        call.served, call.info.version, call.request.headers.get("accept", ""), query.get("includeObject", "")
-    )
+    form, content_type = call.form()
     options.check_list(query)
     selection = Selection.of_request(call.served, call.info.namespace, query)
     limit = call.request.number("limit")

@@ -6,7 +6,7 @@ from typing import Any
 from isthmus.engine.auth.authorization import forbidden
 from isthmus.engine.registry import schema
 from isthmus.engine.registry.write import WriteContext
-from isthmus.engine.server import options, representation
+from isthmus.engine.server import options
 from isthmus.engine.server.context import Call
 from isthmus.engine.server.handlers import body
 from isthmus.engine.server.message import Response
@@ -54,7 +54,7 @@ async def patch(call: Call) -> Response:
     """Change an object, or (server-side apply) create it if it is not there."""
     media = body.media_type(call)
     context = call.write_context()
-    form, content_type = representation.choose(call.served, call.info.version, call.request.headers.get("accept", ""))
+    form, content_type = call.form()
     if media == APPLY:
         value, status = await _apply(call, context)
     else:
@@ -82,8 +82,31 @@ async def _patch(call: Call, context: WriteContext, media: str) -> bytes:
 
 
 async def _apply(call: Call, context: WriteContext) -> tuple[bytes, int]:
-    query = call.request.query
-    if not query.get("fieldManager"):
+    """Server-side apply: the bytes of what came of it, and 201 if that is new, else 200."""
+    applied = _read_applied(call, context)
+    creates = call.server.store.head(call.key) is None
+    if creates:
+        _check_creation(call)
+    owner: dict[str, Any] = {
+        "node": schema.node_for(call.stored, context),
+        "manager": call.request.query["fieldManager"],
+        "force": call.request.flag("force"),
+        "api_version": call.stored.kind.api_version(context.version),
+        "time": clock.timestamp(),
+        "subresource": call.info.subresource,
+        "reset_fields": _reset_fields(call, applied),
+    }
+    storage = call.server.storage
+    if creates:
+        created = _name(call, serversideapply.apply(None, applied, **owner))
+        return await storage.create(call.stored, created, context), 201
+    change = lambda current: serversideapply.apply(current, applied, **owner)  # noqa: E731
+    return await storage.update(call.stored, call.key, change, context), 200
+
+
+def _read_applied(call: Call, context: WriteContext) -> Object:
+    """The configuration in the body. Raises StatusError 400, 422."""
+    if not call.request.query.get("fieldManager"):
         options.refuse("PatchOptions", [causes.required("fieldManager", "is required for apply patch")])
     context.operation = "Apply"
     strict = context.field_validation != "Ignore"
@@ -92,36 +115,25 @@ async def _apply(call: Call, context: WriteContext) -> tuple[bytes, int]:
     if not isinstance(applied, dict):
         raise errors.bad_request("an apply patch must be an object")
     _check_identity(call, applied)
-    applied = call.to_stored(applied)
-    owner: dict[str, Any] = {
-        "node": schema.node_for(call.stored, context),
-        "manager": query["fieldManager"],
-        "force": call.request.flag("force"),
-        "api_version": call.stored.kind.api_version(context.version),
-        "time": clock.timestamp(),
-        "subresource": call.info.subresource,
-        "reset_fields": _reset_fields(call, applied),
-    }
-    storage = call.server.storage
-    if call.server.store.head(call.key) is None:
-        if call.info.subresource:
-            raise errors.not_found(call.served.kind.group, call.served.kind.plural, call.info.name)
-        _may_create(call)
-        created = serversideapply.apply(None, applied, **owner)
-        created["metadata"]["name"] = call.info.name
-        if call.served.kind.namespaced:
-            created["metadata"]["namespace"] = call.info.namespace
-        if (created["metadata"].get("uid") or "") != "":
-            why = "Precondition failed: the object does not exist"
-            raise errors.conflict(call.served.kind.group, call.served.kind.plural, call.info.name, why)
-        return await storage.create(call.stored, created, context), 201
-    change = lambda current: serversideapply.apply(current, applied, **owner)  # noqa: E731
-    return await storage.update(call.stored, call.key, change, context), 200
+    return call.to_stored(applied)
 
 
-def _may_create(call: Call) -> None:
-    """An apply that creates is a creation too. Raises StatusError 403."""
+def _name(call: Call, created: Object) -> Object:
+    """A new object gets name and namespace of the path. Raises StatusError 409 if it wants to be one that was there."""
+    created["metadata"]["name"] = call.info.name
+    if call.served.kind.namespaced:
+        created["metadata"]["namespace"] = call.info.namespace
+    if (created["metadata"].get("uid") or "") != "":
+        why = "Precondition failed: the object does not exist"
+        raise errors.conflict(call.served.kind.group, call.served.kind.plural, call.info.name, why)
+    return created
+
+
+def _check_creation(call: Call) -> None:
+    """An apply that creates is a creation too, and of a whole object. Raises StatusError 403, 404."""
     info = call.info
+    if info.subresource:
+        raise errors.not_found(call.served.kind.group, call.served.kind.plural, info.name)
     attributes = rbac.Attributes(
         "create", info.group, info.version, info.resource, namespace=info.namespace, name=info.name
     )

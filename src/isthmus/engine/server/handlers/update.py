@@ -1,6 +1,5 @@
 """update: PUT of a whole object, or of its status."""
 
-from isthmus.engine.server import representation
 from isthmus.engine.server.context import Call
 from isthmus.engine.server.handlers import body
 from isthmus.engine.server.message import Response
@@ -10,7 +9,7 @@ from isthmus.machinery import causes, errors
 async def update(call: Call) -> Response:
     """Replace an object by the body and answer with what came of it."""
     context = call.write_context()
-    form, content_type = representation.choose(call.served, call.info.version, call.request.headers.get("accept", ""))
+    form, content_type = call.form()
     obj = body.read_object(call, context)
     metadata = obj["metadata"]
     name = metadata.get("name") or call.info.name

@@ -83,7 +83,7 @@ class Watch:
 
     def _frame(self, row: Row, change: Change) -> bytes:
         """The event as a chunk; kept with the row while it travels, for the watchers that see it alike."""
-        key = (self._form.cache_key, self._stream.framing, change)
+        key = (self._form.cache_key, self._stream.framing.name, change)
         if self._form.cache_key and row.frames is not None and (known := row.frames.get(key)):
             return known
         value = row.value
@@ -92,7 +92,9 @@ class Watch:
             obj = (row.previous or row).decode()
             obj["metadata"]["resourceVersion"] = str(row.revision)
             value = orjson.dumps(obj)
-        framed = self._stream.frame(b'{"type":"%b","object":%b}\n' % (change.name.encode(), self._form.one(value)))
+        framed = self._stream.framing.frame(
+            b'{"type":"%b","object":%b}\n' % (change.name.encode(), self._form.one(value))
+        )
         if self._form.cache_key:
             row.frames = row.frames or {}
             row.frames[key] = framed
@@ -113,14 +115,13 @@ class Watch:
         self._write({"type": "ERROR", "object": status})
 
     def _write(self, event: object) -> None:
-        self._stream.write_frames(self._stream.frame(orjson.dumps(event) + b"\n"))
+        self._stream.write_frames(self._stream.framing.frame(orjson.dumps(event) + b"\n"))
 
 
 async def watch(call: Call) -> Response | None:
     """Stream events until the client goes, the time is over, or the client is too slow."""
-    query, store, resource = call.request.query, call.server.store, call.served.stored_as
-    header = call.request.headers.get("accept", "")
-    form, content_type = representation.choose(call.served, call.info.version, header, query.get("includeObject", ""))
+    query = call.request.query
+    form, content_type = call.form()
     if readable.wants_yaml(call.request):
         raise errors.not_acceptable("a watch is answered as application/json;stream=watch only")
     options.check_watch(query)
@@ -136,19 +137,13 @@ async def watch(call: Call) -> Response | None:
     watcher = Watch(call, selection, form, stream)
     try:
         if initial:
-            watcher.revision = store.subscribe(resource, watcher.sink, watcher.end)
-            rows = store.table(resource).list(selection.namespace)
-            await watcher.send_patiently([Row(r.key, r.revision, r.value) for r in rows])  # as ADDED
+            await _send_present(call, watcher, selection.namespace)
         elif not await _catch_up(call, watcher, since or 0):
             stream.close()
             return None
-        watcher.follow()
-        watcher.revision = store.revision
-        if initial and call.request.flag("sendInitialEvents") and call.request.flag("allowWatchBookmarks"):
-            watcher.bookmark(initial_events_end=True)
         await _remain(call, watcher, stream, seconds)
     finally:
-        store.hub.unsubscribe(resource, watcher.sink)
+        call.server.store.hub.unsubscribe(call.served.stored_as, watcher.sink)
     return None
 
 
@@ -156,9 +151,9 @@ def _open(request: Request, content_type: str) -> EventStream:
     """The answer begins. Raises StatusError 400 for a WebSocket handshake that is none."""
     if request.wants_upgrade != "websocket":
         return request.connection.start_stream(content_type, keep_alive=request.keep_alive)
-    from isthmus.engine.server.websocketstream import WebSocketStream  # few clients want one
+    from isthmus.engine.server import websocketframing  # few clients want one
 
-    return WebSocketStream(request)
+    return websocketframing.accept(request)
 
 
 def _initial_events(call: Call, since: int | None) -> bool:
@@ -169,8 +164,20 @@ def _initial_events(call: Call, since: int | None) -> bool:
     return call.request.flag("sendInitialEvents")
 
 
+async def _send_present(call: Call, watcher: Watch, namespace: str | None) -> None:
+    """Send what is there, as ADDED, and follow what comes meanwhile and afterwards."""
+    store, resource = call.server.store, call.served.stored_as
+    watcher.revision = store.subscribe(resource, watcher.sink, watcher.end)
+    rows = store.table(resource).list(namespace)
+    await watcher.send_patiently([Row(r.key, r.revision, r.value) for r in rows])
+    watcher.follow()
+    watcher.revision = store.revision
+    if call.request.flag("sendInitialEvents") and call.request.flag("allowWatchBookmarks"):
+        watcher.bookmark(initial_events_end=True)
+
+
 async def _catch_up(call: Call, watcher: Watch, since: int) -> bool:
-    """Send what happened after `since` and subscribe. False if the history is gone, which the client was told."""
+    """Send what happened after `since`, and follow. False if the history is gone, which the client was told."""
     store, resource = call.server.store, call.served.stored_as
     watcher.revision = since
     while True:
@@ -185,6 +192,7 @@ async def _catch_up(call: Call, watcher: Watch, since: int) -> bool:
             watcher.revision = max(watcher.revision, until)
             if store.table(resource).last_revision <= until:
                 watcher.revision = store.subscribe(resource, watcher.sink, watcher.end)
+                watcher.follow()
                 return True
 
 

@@ -15,7 +15,7 @@ from isthmus.engine.registry.write import WriteContext
 from isthmus.engine.server.context import Call
 from isthmus.engine.server.handlers import get, patch, update
 from isthmus.engine.server.message import Response
-from isthmus.engine.server.subresources.handler import Handler, Table
+from isthmus.engine.server.route import Handler, Table
 from isthmus.machinery import errors
 
 Object = dict[str, Any]

@@ -5,7 +5,7 @@ from typing import Any
 from isthmus.engine.server.context import Call
 from isthmus.engine.server.handlers import body
 from isthmus.engine.server.message import Response
-from isthmus.engine.server.subresources.handler import Table
+from isthmus.engine.server.route import Table
 
 Object = dict[str, Any]
 

@@ -5,15 +5,25 @@ from typing import Any
 
 import orjson
 
+from isthmus.engine.registry import eviction as evictions
 from isthmus.engine.server import agent
 from isthmus.engine.server.context import Call
 from isthmus.engine.server.handlers import body
 from isthmus.engine.server.message import Response
-from isthmus.engine.server.subresources.handler import Table
+from isthmus.engine.server.route import Table
 from isthmus.lib import clock
 from isthmus.machinery import causes, errors
 
 Object = dict[str, Any]
+_NO_SHELL = "this pod is a virtual machine or a worker, there is no container to enter: see `virtctl console` and `ssh`"
+_NO_PORT = "ports of a virtual machine are forwarded by `virtctl port-forward`"
+# What discovery lists, as clients expect it, and no node here can do: (resource, subresource) -> what to do instead.
+UNSERVED = {
+    ("pods", "exec"): _NO_SHELL,
+    ("pods", "attach"): _NO_SHELL,
+    ("pods", "ephemeralcontainers"): _NO_SHELL,
+    ("pods", "portforward"): _NO_PORT,
+}
 SUCCESS = {"kind": "Status", "apiVersion": "v1", "metadata": {}, "status": "Success", "code": 201}
 
 
@@ -48,26 +58,23 @@ async def bindings(call: Call) -> Response:
         raise errors.invalid("", "Binding", "", [causes.required("metadata.name")])
     pods = call.server.registry.by_resource("pods")
     assert pods
-    return await binding(dataclasses.replace(call, served=pods, info=dataclasses.replace(call.info, name=named)))
+    return await binding(dataclasses.replace(call, served=pods, info=call.info._replace(name=named)))
 
 
 async def eviction(call: Call) -> Response:
-    """Delete a pod as a drain does (policy/v1 Eviction)."""
+    """Delete a pod as a drain does (policy/v1 Eviction), if its disruption budget allows it."""
     context = call.write_context()
     wanted = body.read_as(call, context, "policy/v1", "Eviction")
     options = wanted.get("deleteOptions") or {}
     context.subresource = ""
     context.dry_run = context.dry_run or bool(options.get("dryRun"))
-    await call.server.storage.delete(call.served, call.key, options, context)
+    await evictions.evict(call.server.storage, call.server.registry, call.key, options, context)
     return Response(orjson.dumps(SUCCESS), 201)
 
 
 async def to_agent(call: Call) -> Response | None:
     """log, exec and the like are answered by the agent of the pod's node."""
-    row = call.server.store.get(call.key)
-    if row is None:
-        raise errors.not_found("", "pods", call.info.name)
-    node = row.decode()["spec"].get("nodeName")
+    node = call.row().decode()["spec"].get("nodeName")
     if not node:
         raise errors.bad_request(f"pod {call.info.name} is not on a node yet")
     info, query = call.info, call.request.raw_query
@@ -76,6 +83,7 @@ async def to_agent(call: Call) -> Response | None:
 
 
 TABLE: Table = {
+    ("bindings", ""): {"create": bindings},
     ("pods", "binding"): {"create": binding},
     ("pods", "eviction"): {"create": eviction},
     ("pods", "log"): {"get": to_agent},

@@ -11,7 +11,7 @@ from isthmus.engine.server.context import Call
 from isthmus.engine.server.handlers import body
 from isthmus.engine.server.handlers.patch import PATCHES
 from isthmus.engine.server.message import Headers, Response
-from isthmus.engine.server.subresources.handler import Handler
+from isthmus.engine.server.route import Verbs
 from isthmus.kinds.kind import Column, Kind
 from isthmus.machinery import decode, errors, jsonpath, labels
 
@@ -59,10 +59,7 @@ def _scale(call: Call, obj: Object) -> Object:
 
 async def get(call: Call) -> Response:
     """The object's Scale."""
-    row = call.server.store.get(call.key)
-    if row is None:
-        raise errors.not_found(call.served.kind.group, call.served.kind.plural, call.info.name)
-    return _answer(call, row.decode())
+    return _answer(call, call.row().decode())
 
 
 def _answer(call: Call, obj: Object, warnings: Headers = ()) -> Response:
@@ -110,4 +107,4 @@ async def patch(call: Call) -> Response:
     return await _write(call, lambda current: PATCHES[media](call, current, document))
 
 
-VERBS: dict[str, Handler] = {"get": get, "update": update, "patch": patch}
+VERBS: Verbs = {"get": get, "update": update, "patch": patch}

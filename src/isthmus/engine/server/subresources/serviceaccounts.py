@@ -4,11 +4,12 @@ from typing import Any
 
 import orjson
 
+from isthmus.engine.auth import noderestriction
 from isthmus.engine.auth.tokens import BOUND
 from isthmus.engine.server.context import Call
 from isthmus.engine.server.handlers import body
 from isthmus.engine.server.message import Response
-from isthmus.engine.server.subresources.handler import Table
+from isthmus.engine.server.route import Table
 from isthmus.machinery import causes, errors
 
 Object = dict[str, Any]
@@ -17,18 +18,17 @@ SHORTEST, LONGEST, USUAL = 600, 1 << 32, 3600  # seconds
 
 async def token(call: Call) -> Response:
     """Issue a token for the service account."""
-    row = call.server.store.get(call.key)
-    if row is None:
-        raise errors.not_found("", "serviceaccounts", call.info.name)
+    account = call.row().decode()
     request = body.read_as(call, call.write_context(), "authentication.k8s.io/v1", "TokenRequest")
     spec = request.get("spec") or {}
     seconds = int(spec.get("expirationSeconds") or USUAL)
     wrong = [_duration(seconds)] if not SHORTEST <= seconds <= LONGEST else []
     bound = _bound(call, spec.get("boundObjectRef"), wrong)
+    _restrict_nodes(call, spec.get("boundObjectRef") or {})
     if wrong:
         raise errors.invalid("authentication.k8s.io", "TokenRequest", call.info.name, wrong)
     tokens = call.server.tokens
-    status = tokens.issue(row.decode(), seconds, spec.get("audiences") or [], bound)
+    status = tokens.issue(account, seconds, spec.get("audiences") or [], bound)
     answer = {
         "kind": "TokenRequest",
         "apiVersion": "authentication.k8s.io/v1",
@@ -37,6 +37,15 @@ async def token(call: Call) -> Response:
         "status": status,
     }
     return Response(orjson.dumps(answer), 201)
+
+
+def _restrict_nodes(call: Call, reference: Object) -> None:
+    """The agent of a node gets tokens for its own Pods. Raises StatusError 403."""
+    pod = None
+    if reference.get("kind") == "Pod" and reference.get("name"):
+        pod = call.server.storage.lookup("pods", call.info.namespace, reference["name"])
+    if why := noderestriction.check_token(call.user, pod, reference.get("uid") or ""):
+        raise errors.forbidden("", "serviceaccounts", call.info.name, why)
 
 
 def _duration(seconds: int) -> errors.Cause:

@@ -8,8 +8,8 @@ from typing import Any
 from isthmus.engine.server import agent
 from isthmus.engine.server.context import Call
 from isthmus.engine.server.message import Response
+from isthmus.engine.server.route import Table
 from isthmus.engine.server.subresources import shared
-from isthmus.engine.server.subresources.handler import Table
 from isthmus.machinery import errors
 from isthmus.machinery.fieldtree import at
 
@@ -35,9 +35,16 @@ def _check_port(subresource: str) -> None:
 
 async def act(call: Call) -> Response | None:
     """pause, unpause, freeze, unfreeze, reset, softreboot, guest information: the agent does it on the running VMI."""
-    vmi, subresource = shared.find_vmi(call), call.info.subresource
-    dry_run = subresource in ("pause", "unpause") and shared.options(call)["dryRun"]
+    vmi = shared.find_vmi(call)
+    dry_run = call.info.subresource in ("pause", "unpause") and shared.options(call)["dryRun"]
     node = shared.require_running(call, vmi)
+    _check_act(call, vmi)
+    return Response(b"") if dry_run else await _to_agent(call, node)
+
+
+def _check_act(call: Call, vmi: Object) -> None:
+    """Whether the VMI is in the state that an act needs. Raises StatusError 403, 409."""
+    subresource = call.info.subresource
     paused, probe = shared.condition(vmi, "Paused"), vmi["spec"].get("livenessProbe")
     if subresource == "pause" and probe and probe.get("guestAgentPing") is None:
         why = "Pausing VMIs with a non-GuestAgentPing LivenessProbe is not supported"
@@ -50,7 +57,6 @@ async def act(call: Call) -> Response | None:
         _check_reboot(call, vmi, paused=paused)
     if subresource in GUEST_QUERIES and not shared.condition(vmi, "AgentConnected"):
         raise shared.conflict(call, "VMI does not have guest agent connected")
-    return Response(b"") if dry_run else await _to_agent(call, node)
 
 
 def _check_reboot(call: Call, vmi: Object, *, paused: bool) -> None:

@@ -12,8 +12,8 @@ from isthmus.engine.registry.write import WriteContext
 from isthmus.engine.server.context import Call
 from isthmus.engine.server.handlers import body
 from isthmus.engine.server.message import Response
+from isthmus.engine.server.route import Table, Verbs
 from isthmus.engine.server.subresources import shared
-from isthmus.engine.server.subresources.handler import Table
 from isthmus.machinery import errors
 
 Object = dict[str, Any]
@@ -27,7 +27,7 @@ def run_strategy(vm: Object) -> str:
     return str(spec.get("runStrategy") or "Halted")
 
 
-def _set_strategy(strategy: str) -> Any:
+def _set_strategy(strategy: str) -> shared.Edit:
     def change(vm: Object) -> Object:
         if "running" in vm["spec"]:
             vm["spec"]["running"] = strategy == "Always"
@@ -38,7 +38,7 @@ def _set_strategy(strategy: str) -> Any:
     return change
 
 
-def _request_changes(call: Call, requests: list[Object], *, replace: bool = False) -> Any:
+def _request_changes(call: Call, requests: list[Object], *, replace: bool = False) -> shared.Edit:
     def change(vm: Object) -> Object:
         status = vm.setdefault("status", {})
         if status.get("stateChangeRequests") and not replace:
@@ -54,28 +54,29 @@ async def start(call: Call) -> Response:
     """Start a VM: by its run strategy, or by a request that its controller carries out."""
     options, vm, vmi = shared.options(call), shared.find_vm(call), shared.find(call, shared.VMIS)
     dry_run = options["dryRun"]
-    if vmi and vmi.get("status", {}).get("phase") not in shared.FINAL and "deletionTimestamp" not in vmi["metadata"]:
+    _check_start(call, vm, vmi)
+    request: Object = {"action": "Start"} | ({"data": {"paused": "true"}} if options.get("paused") else {})
+    halted = run_strategy(vm) == "Halted"
+    if not halted or "data" in request:
+        changes = _request_changes(call, [request])
+        await shared.write(call, shared.VMS, changes, subresource="status", dry_run=dry_run)
+    if halted:
+        await shared.write(call, shared.VMS, _set_strategy("Always"), dry_run=dry_run)
+    return shared.accepted()
+
+
+def _check_start(call: Call, vm: Object, vmi: Object | None) -> None:
+    """Raises StatusError 409 where a VM cannot be started now, or never by hand."""
+    phase = (vmi.get("status") or {}).get("phase") if vmi else None
+    if vmi and phase not in shared.FINAL and "deletionTimestamp" not in vmi["metadata"]:
         raise shared.conflict(call, "VM is already running")
     if shared.condition(vm, "ManualRecoveryRequired"):
         raise shared.conflict(call, "Volumes recovery required")
     strategy = run_strategy(vm)
-    data = {"paused": "true"} if options.get("paused") else {}
-    request = {"action": "Start"} | ({"data": data} if data else {})
-    if strategy == "Halted":
-        if data:
-            await shared.write(
-                call, shared.VMS, _request_changes(call, [request]), subresource="status", dry_run=dry_run
-            )
-        await shared.write(call, shared.VMS, _set_strategy("Always"), dry_run=dry_run)
-    elif strategy == "Manual" or (
-        strategy == "RerunOnFailure" and not (vmi and vmi["status"].get("phase") == "Failed")
-    ):
-        await shared.write(call, shared.VMS, _request_changes(call, [request]), subresource="status", dry_run=dry_run)
-    elif strategy == "RerunOnFailure":
+    if strategy == "RerunOnFailure" and phase == "Failed":
         raise shared.conflict(call, "RerunOnFailure does not support starting VM from failed state")
-    else:
+    if strategy not in ("Halted", "Manual", "RerunOnFailure"):
         raise shared.conflict(call, f"{strategy} does not support manual start requests")
-    return shared.accepted()
 
 
 async def stop(call: Call) -> Response:
@@ -105,7 +106,7 @@ def _grace(vmi: Object) -> int:
     return int(vmi["spec"].get("terminationGracePeriodSeconds", 30))
 
 
-def _set_grace(seconds: int) -> Any:
+def _set_grace(seconds: int) -> shared.Edit:
     def change(vmi: Object) -> Object:
         if seconds < 0:
             raise errors.bad_request("gracePeriod has to be greater or equal to 0")
@@ -223,8 +224,10 @@ async def change_volumes(call: Call) -> Response:
     return shared.accepted()
 
 
-VOLUMES: dict[str, Any] = {"update": change_volumes}
+VOLUMES: Verbs = {"update": change_volumes}
+EXPAND = f"expand-vm-spec.{shared.SUBRESOURCES}"
 TABLE: Table = {
+    (EXPAND, ""): {"update": expand_given},
     (shared.VM_ACTS, "start"): {"update": start},
     (shared.VM_ACTS, "stop"): {"update": stop},
     (shared.VM_ACTS, "restart"): {"update": restart},

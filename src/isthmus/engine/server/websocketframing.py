@@ -2,7 +2,7 @@
 
 Each event is one text message. The protocol itself is that of the package `websockets`, without its I/O.
 
-Has the methods of `stream.Stream`. Called by `handlers.watch`. Source: apiserver, pkg/endpoints/handlers/watch.go.
+A `stream.Framing`. Called by `handlers.watch`. Source: apiserver, pkg/endpoints/handlers/watch.go.
 """
 
 import contextlib
@@ -14,11 +14,11 @@ from websockets.http11 import Request as Handshake
 from websockets.server import ServerProtocol
 from websockets.typing import Subprotocol
 
+from isthmus.engine.server import bearerprotocol
 from isthmus.engine.server.message import Request
-from isthmus.engine.server.stream import BUFFER
+from isthmus.engine.server.stream import BUFFER, EventStream, is_overrun
 from isthmus.machinery import errors
 
-TOKEN_PREFIX = "base64url.bearer.authorization.k8s.io."  # noqa: S105  (a protocol's name)
 HANDSHAKE = (
     "host", "connection", "upgrade", "sec-websocket-key", "sec-websocket-version", "sec-websocket-protocol",
 )  # fmt: skip
@@ -26,25 +26,29 @@ HANDSHAKE = (
 
 def _choose(_protocol: ServerProtocol, offered: Sequence[Subprotocol]) -> Subprotocol | None:
     """The first that is no token: what is offered beside one is offered only to be chosen."""
-    return next((p for p in offered if not p.startswith(TOKEN_PREFIX)), None)
+    return next(map(Subprotocol, bearerprotocol.others(offered)), None)
 
 
-class WebSocketStream:
+def accept(request: Request) -> EventStream:
+    """Answer the handshake and take the connection over. Raises StatusError 400 for a handshake that is none."""
+    framing = WebSocket(request)
+    request.connection.take_over(framing.receive)
+    return EventStream(request.connection, framing)
+
+
+class WebSocket:
     """The server's side of one WebSocket to which only the server has anything to say."""
 
-    framing = "websocket"
+    name = "websocket"
 
     def __init__(self, request: Request) -> None:
-        """Answer the handshake. Raises StatusError 400 for one that is none."""
-        self._connection = request.connection
+        self._transport = request.connection.transport
         self._protocol = ServerProtocol(select_subprotocol=_choose, max_size=BUFFER)
         answer = self._protocol.accept(self._handshake(request))
         if answer.status_code != 101:
             raise errors.bad_request(f"the WebSocket handshake is not right: {(answer.body or b'').decode().strip()}")
         self._protocol.send_response(answer)
-        self._transport = request.connection.transport
         self._flush()
-        request.connection.take_over(self._receive)
 
     def _handshake(self, request: Request) -> Handshake:
         """The request once more in HTTP, because that is what the protocol begins with."""
@@ -55,12 +59,11 @@ class WebSocketStream:
                 return event
         raise errors.bad_request("the WebSocket handshake is not right: its headers are too long")
 
-    @staticmethod
-    def frame(data: bytes) -> bytes:
+    def frame(self, data: bytes) -> bytes:
         """Data as one text message."""
         return Frame(Opcode.TEXT, data).serialize(mask=False)
 
-    def _receive(self, data: bytes) -> None:
+    def receive(self, data: bytes) -> None:
         """The client's pings are answered, its close is too; whatever else it says is heard by nobody."""
         if data:
             self._protocol.receive_data(data)
@@ -68,7 +71,7 @@ class WebSocketStream:
             self._protocol.receive_eof()
         self._protocol.events_received()
         self._flush()
-        if self.overrun:  # by answers to pings, which nobody reads
+        if is_overrun(self._transport):  # by answers to pings, which nobody reads
             self._transport.abort()
 
     def _flush(self) -> None:
@@ -78,27 +81,9 @@ class WebSocketStream:
         if self._protocol.close_expected():
             self._transport.close()
 
-    @property
-    def overrun(self) -> bool:
-        """See Stream."""
-        return self._transport.get_write_buffer_size() > BUFFER
-
-    def write_frames(self, framed: bytes) -> None:
-        """See Stream."""
-        if framed and not self._transport.is_closing():
-            self._transport.write(framed)
-
-    def close(self) -> None:
-        """See Stream. The connection ends with it."""
+    def end(self) -> None:
+        """A close that says that all is well. The connection ends with it."""
         with contextlib.suppress(InvalidState):  # where the client was faster
             self._protocol.send_close(CloseCode.NORMAL_CLOSURE)
         self._flush()
         self._transport.close()
-
-    def abort(self) -> None:
-        """See Stream."""
-        self._transport.abort()
-
-    async def drained(self) -> None:
-        """See Stream."""
-        await self._connection.drained_in_time()
