@@ -10,7 +10,8 @@ from pathlib import Path
 
 import uvloop
 
-from isthmus.engine.node.agent import Agent, Settings
+from isthmus.engine.node import agent
+from isthmus.engine.node.assembly import Settings
 from isthmus.lib import limits, logs
 from isthmus.lib.home import Home
 from isthmus.lib.locks import locked
@@ -19,7 +20,7 @@ from isthmus.lib.locks import locked
 async def serve(settings: Settings) -> None:
     """Run until SIGTERM or SIGINT."""
     loop = asyncio.get_running_loop()
-    running = asyncio.create_task(Agent(settings).run())
+    running = asyncio.create_task(agent.run(settings))
     for sig in (signal.SIGTERM, signal.SIGINT):
         loop.add_signal_handler(sig, running.cancel)
     with contextlib.suppress(asyncio.CancelledError):

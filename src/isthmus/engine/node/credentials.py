@@ -1,8 +1,8 @@
 """Access credentials that the guest's agent brings into a running guest: SSH keys and passwords from Secrets.
 
-Called by `vmis` for machines whose agent answers. The Secrets are looked at again every LOOK_SECONDS, so a changed key
-reaches the guest without a restart; the outcome becomes the condition AccessCredentialsSynchronized. Source: KubeVirt
-1.9, virt-launcher's access-credentials. Those that go by cloud-init are `disk.volumes`'s.
+Called by `vmi.guestcare` for machines whose agent answers. The Secrets are looked at again every LOOK_SECONDS, so a
+changed key reaches the guest without a restart; the outcome becomes the condition AccessCredentialsSynchronized.
+Source: KubeVirt 1.9, virt-launcher's access-credentials. Those that go by cloud-init are `disk.volumes`'s.
 """
 
 import asyncio

@@ -6,18 +6,18 @@ deleted -> SIGTERM, after the grace period SIGKILL -> object removed
 
 import asyncio
 import shutil
-import time
 from collections.abc import Mapping
 from pathlib import Path
 from typing import Any
 
 from isthmus.client import resources
 from isthmus.client.cached import CachedClient
-from isthmus.engine.node import podstatus, status
+from isthmus.engine.node import graceperiods, podstatus
 from isthmus.engine.node.disk import files as diskfiles
 from isthmus.engine.node.disk.sources import Sources, local_path
 from isthmus.engine.node.vm.errors import MachineError
 from isthmus.engine.node.worker import process
+from isthmus.engine.node.writer import Writer
 from isthmus.lib import clock, run
 from isthmus.machinery import quantity
 
@@ -40,6 +40,8 @@ class PodReconciler:
         self._host_ip = host_ip
         self._directory = directory
         self._environment = environment
+        self._writer = Writer(cached)
+        self._deadlines = graceperiods.Deadlines()
         self._pids: dict[str, int] = {}
 
     def files(self, uid: str) -> process.Files:
@@ -66,7 +68,9 @@ class PodReconciler:
         if pod["metadata"].get("deletionTimestamp"):
             await self._delete_if_asked(pod)
         elif not podstatus.is_final(pod):
-            await self._patch(pod, podstatus.waiting(pod, "CreateContainerError", NO_RUNTIME, clock.timestamp()))
+            await self._writer.patch_pod(
+                pod, podstatus.waiting(pod, "CreateContainerError", NO_RUNTIME, clock.timestamp())
+            )
 
     async def _start(self, pod: Object, files: process.Files) -> float | None:
         if pod["metadata"].get("deletionTimestamp"):
@@ -80,10 +84,10 @@ class PodReconciler:
         except (MachineError, run.CommandError) as error:
             reason = error.reason if isinstance(error, MachineError) else "CreateContainerError"
             await self._cached.recorder.warning(pod, reason, str(error))
-            await self._patch(pod, podstatus.waiting(pod, reason, str(error), clock.timestamp()))
+            await self._writer.patch_pod(pod, podstatus.waiting(pod, reason, str(error), clock.timestamp()))
             return RETRY_SECONDS
         self._pids[pod["metadata"]["uid"]] = pid
-        await self._patch(pod, podstatus.running(pod, self._host_ip, [self._host_ip], clock.timestamp()))
+        await self._writer.patch_pod(pod, podstatus.running(pod, self._host_ip, [self._host_ip], clock.timestamp()))
         return LOOK_SECONDS
 
     async def _volumes(self, pod: Object) -> dict[str, str]:
@@ -119,22 +123,26 @@ class PodReconciler:
             self._pids[uid] = pid
             await self._terminate_if_asked(pod, pid)
             if (pod.get("status") or {}).get("phase") != "Running":
-                await self._patch(pod, podstatus.running(pod, self._host_ip, [self._host_ip], clock.timestamp()))
+                await self._writer.patch_pod(
+                    pod, podstatus.running(pod, self._host_ip, [self._host_ip], clock.timestamp())
+                )
             return LOOK_SECONDS
         self._pids.pop(uid, None)
+        self._deadlines.forget(uid)
         code = process.read_exit(files)
         end = podstatus.Ended(code, "Completed" if code == 0 else "Error", _last_line(files.log) if code else "")
-        pod = await self._patch(pod, podstatus.ended(pod, end, clock.timestamp()))
+        pod = await self._writer.patch_pod(pod, podstatus.ended(pod, end, clock.timestamp()))
         await self._delete_if_asked(pod)
         return None
 
     async def _terminate_if_asked(self, pod: Object, pid: int) -> None:
-        if deleted := pod["metadata"].get("deletionTimestamp"):
-            process.terminate(pid, force=time.time() >= clock.parse(deleted))
+        deadline = self._deadlines.find(pod["metadata"]["uid"], graceperiods.of_pod(pod))
+        if deadline is not None:
+            process.terminate(pid, force=not self._deadlines.seconds_to(deadline))
 
     async def _delete_if_asked(self, pod: Object) -> None:
         if pod["metadata"].get("deletionTimestamp"):
-            await self._cached.delete(resources.PODS, pod, options={"gracePeriodSeconds": 0})
+            await self._writer.remove_pod(pod)
 
     async def collect(self) -> None:
         """Remove what pods that are gone have left; a worker without its Pod is ended."""
@@ -145,14 +153,8 @@ class PodReconciler:
             if (pid := process.find(self.files(entry.name))) is not None:
                 process.terminate(pid, force=True)
             self._pids.pop(entry.name, None)
+            self._deadlines.forget(entry.name)
             await asyncio.to_thread(shutil.rmtree, entry, ignore_errors=True)
-
-    async def _patch(self, pod: Object, wanted: Object) -> Object:
-        difference = status.changed(pod.get("status") or {}, wanted)
-        if not difference:
-            return pod
-        body = {"metadata": {"resourceVersion": pod["metadata"]["resourceVersion"]}, "status": difference}
-        return await self._cached.patch(resources.PODS, pod, body, subresource="status")
 
 
 def _last_line(log: Path, limit: int = 2048) -> str:

@@ -1,8 +1,8 @@
 """Readiness and liveness probes of VMIs: what a kubelet does for the containers of a Pod, done for a guest.
 
 `httpGet` and `tcpSocket` go to the guest's port from outside, `exec` and `guestAgentPing` through its agent. Called by
-`vmis`, which turns an unready guest into an unready Pod, and one that is not alive into a shutdown. A paused guest is
-not asked: it keeps what was known of it. Source: Kubernetes' prober, KubeVirt 1.9 (virt-probe).
+`vmi.guestcare`: an unready guest makes an unready Pod, one that is not alive is shut down. A paused guest is not
+asked: it keeps what was known of it. Source: Kubernetes' prober, KubeVirt 1.9 (virt-probe).
 """
 
 import asyncio

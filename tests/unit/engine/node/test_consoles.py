@@ -6,7 +6,6 @@ from types import SimpleNamespace
 
 import aiohttp
 import pytest
-from aiohttp import web
 
 from isthmus.engine.node.api import Api
 from isthmus.engine.node.vm.machine import Sockets
@@ -50,17 +49,12 @@ async def console(tmp_path):
 @pytest.fixture
 async def session(tmp_path, console):
     running = SimpleNamespace(uid="uid", sockets=Sockets(tmp_path))
-    machines = SimpleNamespace(
-        find=lambda _: running, owner=lambda _: ("default", "web"), sockets=lambda _: running.sockets
-    )
-    api = Api(SimpleNamespace(get=get, client=None), "node", machines, None)
-    runner = web.AppRunner(api.build())
-    await runner.setup()
-    await web.UnixSite(runner, str(tmp_path / "agent.sock")).start()
-    async with aiohttp.ClientSession(connector=aiohttp.UnixConnector(str(tmp_path / "agent.sock"))) as client:
+    records = SimpleNamespace(owner=lambda _: ("default", "web"))
+    machines = SimpleNamespace(find=lambda _: running, records=records, sockets=lambda _: running.sockets)
+    api, path = Api(SimpleNamespace(get=get, client=None), machines, None), tmp_path / "agent.sock"
+    connector = aiohttp.UnixConnector(str(path))
+    async with api.serve(path), aiohttp.ClientSession(connector=connector) as client:
         yield client
-    await api.close()
-    await runner.cleanup()
 
 
 async def until(look):
@@ -96,3 +90,19 @@ async def test_labels_do_not_open_the_log_of_another_namespaces_machine(session,
     async with session.get(f"http://agent/pods/{namespace}/virt-launcher-x/log") as answer:
         assert answer.status == status
         assert ("42" in await answer.text()) is (status == 200)
+
+
+async def test_the_agents_socket_is_its_users_alone(session, tmp_path):
+    assert (tmp_path / "agent.sock").stat().st_mode & 0o777 == 0o600
+
+
+@pytest.mark.parametrize("port", ["0", "65536", "-1", "ssh", "²"])
+async def test_what_is_no_port_is_a_bad_request(session, port):
+    async with session.get(f"http://agent/vmis/default/web/portforward/{port}") as answer:
+        assert (answer.status, (await answer.json())["kind"]) == (400, "Status")
+
+
+@pytest.mark.parametrize("body", ["{", "[]", '"on"'])
+async def test_the_options_of_an_act_are_an_object(session, body):
+    async with session.put("http://agent/vmis/default/web/pause", data=body) as answer:
+        assert answer.status == 400

@@ -1,7 +1,8 @@
 import pytest
 
-from isthmus.engine.node import capacity, launchers, podstatus, portforward, status
+from isthmus.engine.node import capacity, graceperiods, launchers, podstatus, portforward, status
 from isthmus.engine.node.vm.machine import Host
+from isthmus.lib import clock
 
 NOW, LATER = "2026-01-01T00:00:00Z", "2026-01-01T01:00:00Z"
 VMI = {
@@ -125,13 +126,6 @@ def test_a_pod_goes_from_waiting_through_running_to_its_end():
     assert (end["phase"], terminated["exitCode"], terminated["startedAt"]) == ("Failed", 3, NOW)
 
 
-def test_the_second_failure_of_a_pull_is_a_back_off():
-    pod = {**POD, "status": podstatus.waiting(POD, "ErrImagePull", "", NOW)}
-    assert launchers.waiting_reason("ErrImagePull", POD) == "ErrImagePull"
-    assert launchers.waiting_reason("ErrImagePull", pod) == "ImagePullBackOff"
-    assert launchers.waiting_reason("InvalidImageName", pod) == "InvalidImageName"
-
-
 def deleted(spec=None, at="2026-01-01T00:00:10Z"):
     return {"metadata": {"deletionTimestamp": at}, "spec": spec or {}}
 
@@ -143,20 +137,19 @@ ALIVE = {"metadata": {}, "spec": {}}
     ("vmi", "pod", "seconds"),
     [
         (ALIVE, ALIVE, None),
-        (deleted(), ALIVE, 40),
-        (deleted({"terminationGracePeriodSeconds": 5}), ALIVE, 15),
-        (deleted({"terminationGracePeriodSeconds": 0}), ALIVE, 10),
-        (ALIVE, deleted(), 10),
-        (deleted(), deleted(at="2026-01-01T00:00:20Z"), 20),
+        (deleted(), ALIVE, 30),
+        (deleted({"terminationGracePeriodSeconds": 5}), ALIVE, 5),
+        (deleted({"terminationGracePeriodSeconds": 0}), ALIVE, 0),
+        (ALIVE, deleted(), 0),
+        (ALIVE, deleted(at="2026-01-01T00:00:30Z"), 20),
+        (deleted(), deleted(at="2026-01-01T00:00:30Z"), 20),
+        (ALIVE, None, 0),  # without its Pod a machine has no time
     ],
 )
 def test_the_deadline_is_the_nearest(vmi, pod, seconds):
-    found = launchers.find_deadline(vmi, pod)
-    assert found == (None if seconds is None else launchers.clock.parse("2026-01-01T00:00:00Z") + seconds)
-
-
-def test_a_machine_without_its_pod_has_no_time():
-    assert launchers.find_deadline(ALIVE, None) == 0
+    now = clock.parse("2026-01-01T00:00:10Z")
+    deadlines = graceperiods.Deadlines(lambda: now, lambda: 0.0)
+    assert deadlines.find("u", launchers.find_notices(vmi, pod)) == seconds
 
 
 def test_a_port_is_reached_at_the_pod_or_by_a_forward_of_the_host():

@@ -17,11 +17,12 @@ class NotReadyError(MachineError):
 
 
 class Sources:
-    """Reads in one namespace. Absent objects raise NotReadyError unless they are optional."""
+    """Reads in one namespace, tokens for `pod`. Absent objects raise NotReadyError unless they are optional."""
 
-    def __init__(self, client: Client, namespace: str) -> None:
+    def __init__(self, client: Client, namespace: str, pod: Object | None = None) -> None:
         self._client = client
         self._namespace = namespace
+        self._pod = pod
 
     async def _get(self, resource: Any, name: str, *, optional: bool = False) -> Object:
         try:
@@ -53,9 +54,14 @@ class Sources:
         return await self._get(resources.PVS, name)
 
     async def token(self, service_account: str) -> dict[str, bytes]:
-        """What a service account's volume holds: namespace and a token from the TokenRequest API."""
+        """What a service account's volume holds: namespace, and a token that is as good as long as the Pod is there."""
         path = paths.resource_path(resources.SERVICEACCOUNTS, self._namespace, service_account, "token")
-        body = {"apiVersion": "authentication.k8s.io/v1", "kind": "TokenRequest", "spec": {"expirationSeconds": 86400}}
+        spec: Object = {"expirationSeconds": 86400}
+        if self._pod is not None:
+            metadata = self._pod["metadata"]
+            bound = {"apiVersion": "v1", "kind": "Pod", "name": metadata["name"], "uid": metadata["uid"]}
+            spec["boundObjectRef"] = bound
+        body = {"apiVersion": "authentication.k8s.io/v1", "kind": "TokenRequest", "spec": spec}
         answer = json.loads(await self._client.call("POST", path, body=body))
         return {"token": answer["status"]["token"].encode(), "namespace": self._namespace.encode()}
 

@@ -10,7 +10,7 @@ import contextlib
 import json
 import os
 import signal
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 from enum import StrEnum
 from functools import partial
@@ -21,6 +21,7 @@ from isthmus.engine.node.vm.machine import Sockets
 from isthmus.lib import run
 
 START_DEADLINE = 30.0
+KILL_SECONDS = 5.0  # a process that has not ended by then after SIGKILL waits in the kernel, who knows how long
 PROC = Path("/proc")
 
 
@@ -133,7 +134,7 @@ async def start(argv: Sequence[str], sockets: Sockets, timezone: str = "") -> Pr
     """Start QEMU and wait until its monitor listens. Raises ProcessError with QEMU's own words.
 
     `argv` may begin with commands that become QEMU. It listens before its devices are made: only an answer of the
-    monitor says that the machine is whole.
+    monitor says that the machine is whole. One that is not ready in time is killed, and may need time for that, too.
     """
     for stale in (sockets.qmp, sockets.serial, sockets.vnc, sockets.agent, sockets.pidfile):
         stale.unlink(missing_ok=True)
@@ -143,18 +144,25 @@ async def start(argv: Sequence[str], sockets: Sockets, timezone: str = "") -> Pr
         child = run.start(list(argv), log=sockets.qemu_log, cwd=sockets.directory, env=env)
     except run.CommandError as error:
         raise ProcessError(str(error)) from error
-    loop = asyncio.get_running_loop()
-    deadline = loop.time() + START_DEADLINE
-    while child.poll() is None and loop.time() < deadline:
-        if sockets.pidfile.exists() and sockets.qmp.exists() and (process := _open(child.pid, sockets)):
-            child.returncode = 0  # it is waited for by its pidfd, not by Popen's destructor
-            return process
+    if held := await _until_it_listens(child.pid, child.poll, sockets):
+        child.returncode = 0  # it is waited for by its pidfd, not by Popen's destructor
+        return held
+    if child.poll() is not None:
+        raise ProcessError(f"QEMU exited with {child.returncode}: {read_tail(sockets, offset)}")
+    child.kill()
+    with contextlib.suppress(TimeoutError):
+        await asyncio.wait_for(reap(child.pid), KILL_SECONDS)
+    raise ProcessError(f"QEMU was not ready within {START_DEADLINE:g} s")
+
+
+async def _until_it_listens(pid: int, poll: Callable[[], int | None], sockets: Sockets) -> Process | None:
+    """The process once its files are there; None if it ended (`poll` tells) or START_DEADLINE has passed."""
+    deadline = asyncio.get_running_loop().time() + START_DEADLINE
+    while poll() is None and asyncio.get_running_loop().time() < deadline:
+        if sockets.pidfile.exists() and sockets.qmp.exists() and (held := _open(pid, sockets)):
+            return held
         await asyncio.sleep(0.01)
-    if child.poll() is None:
-        child.kill()
-        child.wait()
-        raise ProcessError(f"QEMU was not ready within {START_DEADLINE:g} s")
-    raise ProcessError(f"QEMU exited with {child.returncode}: {read_tail(sockets, offset)}")
+    return None
 
 
 def read_tail(sockets: Sockets, offset: int, limit: int = 2000) -> str:

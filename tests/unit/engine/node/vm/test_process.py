@@ -76,6 +76,26 @@ async def test_a_refusal_comes_with_the_last_words(sockets):
         await process.start(argv, sockets)
 
 
+async def test_one_that_is_not_ready_in_time_is_ended(sockets, monkeypatch):
+    monkeypatch.setattr(process, "START_DEADLINE", 0.2)
+    argv = [sys.executable, "-c", "import time; time.sleep(60)", str(sockets.pidfile)]
+    with pytest.raises(ProcessError, match=r"not ready within 0.2 s"):
+        await process.start(argv, sockets)
+    assert process.find(sockets) is None
+
+
+async def test_one_that_cannot_even_be_killed_does_not_hold_up_the_agent(sockets, monkeypatch):
+    async def never(pid):
+        await asyncio.sleep(60)
+
+    monkeypatch.setattr(process, "START_DEADLINE", 0.1)
+    monkeypatch.setattr(process, "KILL_SECONDS", 0.1)
+    monkeypatch.setattr(process, "reap", never)
+    argv = [sys.executable, "-c", "import time; time.sleep(60)", str(sockets.pidfile)]
+    with pytest.raises(ProcessError, match="not ready"):
+        await asyncio.wait_for(process.start(argv, sockets), 5)
+
+
 def test_the_first_reason_of_an_end_counts(sockets):
     assert process.find_exit(sockets) is Exit.CRASHED
     process.record_exit(sockets, Exit.SHUTDOWN)

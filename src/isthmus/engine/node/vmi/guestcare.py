@@ -1,6 +1,6 @@
 """What is done for a guest while it runs: its probes, its access credentials, and the events that tell of both.
 
-Called by `vmis` at each look at a running machine. Keeps no truth: after a restart of the agent all begins anew.
+Called by `supervision` at each look at a running machine. Keeps no truth: after a restart of the agent all begins anew.
 """
 
 from collections.abc import Callable
