@@ -10,6 +10,7 @@ from isthmus.client.api import Client
 from isthmus.engine.node import capacity
 from isthmus.engine.node.vm.machine import Host
 from isthmus.lib import clock
+from isthmus.machinery import conditions
 from isthmus.machinery.errors import StatusError
 
 log = logging.getLogger(__name__)
@@ -48,6 +49,11 @@ class Registration:
         status = capacity.build_status(self._node, self._address, self._host, found, old, clock.timestamp())
         await self._client.patch(resources.NODES, self._node, {"status": status}, subresource="status")
 
+    async def is_doubted(self) -> bool:
+        """Whether somebody has said of this node that it is not ready while it was away."""
+        node = await self._client.get(resources.NODES, self._node)
+        return (conditions.of(node, "Ready") or {}).get("status") != "True"
+
     async def renew(self) -> None:
         """Renew the Lease, or make it."""
         spec = {
@@ -65,13 +71,13 @@ class Registration:
             await self._client.create(resources.LEASES, body, LEASE_NAMESPACE)
 
     async def run(self) -> None:
-        """Heartbeats, and the status again every STATUS_SECONDS."""
+        """Heartbeats, and the status again every STATUS_SECONDS, or when it is doubted."""
         beats = 0
         while True:
             try:
-                if beats % (STATUS_SECONDS // HEARTBEAT_SECONDS) == 0:
-                    await self.register()
                 await self.renew()
+                if beats % (STATUS_SECONDS // HEARTBEAT_SECONDS) == 0 or await self.is_doubted():
+                    await self.register()
                 beats += 1
                 delay = float(HEARTBEAT_SECONDS)
             except StatusError as error:

@@ -22,10 +22,25 @@ MESSAGE = "Kubelet stopped posting node status."
 KINDS = ("Ready", "MemoryPressure", "DiskPressure", "PIDPressure")
 
 
-def silence(node: Object, lease: Object | None, now: float) -> float:
-    """Seconds since the node's agent was last heard of."""
-    last = at(lease, "spec.renewTime") or node["metadata"].get("creationTimestamp")
-    return now - clock.parse(last) if last else 0.0
+class Heartbeats:
+    """When each node was last heard of, by our own clock, as in Kubernetes: the nodes' clocks may differ, and a node
+    whose Lease ran out while nobody looked has all of the grace period to be heard of again.
+    """
+
+    def __init__(self) -> None:
+        self._heard: dict[str, tuple[str, float]] = {}  # node -> its Lease's renewTime, when we saw that first
+
+    def silence(self, node: str, lease: Object | None, now: float) -> float:
+        """Seconds since the node's Lease was seen to change; 0 at the first look. `now` is monotonic."""
+        renewed = str(at(lease, "spec.renewTime") or "")
+        known = self._heard.get(node)
+        if known is None or known[0] != renewed:
+            known = self._heard[node] = (renewed, now)
+        return now - known[1]
+
+    def forget(self, node: str) -> None:
+        """It is gone."""
+        self._heard.pop(node, None)
 
 
 def wanted_taints(node: Object, *, reachable: bool) -> list[Object]:
@@ -60,6 +75,7 @@ class NodeLifecycleController:
         self.cluster = cluster
         self.nodes = cluster.informer(NODES)
         self.leases = cluster.informer(LEASES)
+        self.heartbeats = Heartbeats()
 
     def controller(self) -> Controller:
         """The loop around `reconcile`."""
@@ -72,8 +88,10 @@ class NodeLifecycleController:
         """Judge one node by its Lease."""
         node = self.nodes.get(*key)
         if node is None or node["metadata"].get("deletionTimestamp"):
+            self.heartbeats.forget(key[1])
             return None
-        left = GRACE_SECONDS - silence(node, self.leases.get(NAMESPACE, key[1]), time.time())
+        lease = self.leases.get(NAMESPACE, key[1])
+        left = GRACE_SECONDS - self.heartbeats.silence(key[1], lease, time.monotonic())
         if left <= 0 and (status := unknown_status(node, clock.timestamp())) is not None:
             node = await self.cluster.patch(NODES, node, {"status": status}, subresource="status")
             await self.cluster.recorder.warning(node, "NodeNotReady", f"Node {key[1]} status is now: NodeNotReady")

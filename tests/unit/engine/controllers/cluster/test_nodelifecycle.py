@@ -13,10 +13,30 @@ def node(ready="True", taints=()):
     return {"metadata": metadata, "spec": {"taints": list(taints)}, "status": {"conditions": found}}
 
 
-def test_silence_counts_from_the_lease_or_from_birth():
-    lease = {"spec": {"renewTime": clock.micro_timestamp(150)}}
-    assert nodelifecycle.silence(node(), lease, 160) == 10
-    assert nodelifecycle.silence(node(), None, 160) == 60
+def lease(renewed):
+    return {"spec": {"renewTime": clock.micro_timestamp(renewed)}}
+
+
+def test_silence_counts_from_the_last_change_of_the_lease_that_was_seen():
+    heartbeats = nodelifecycle.Heartbeats()
+    assert heartbeats.silence("n", None, 100) == 0
+    assert heartbeats.silence("n", None, 110) == 10
+    assert heartbeats.silence("n", lease(1), 120) == 0
+    assert heartbeats.silence("n", lease(1), 135) == 15
+    assert heartbeats.silence("m", lease(1), 135) == 0
+    assert heartbeats.silence("n", lease(2), 140) == 0
+
+
+def test_a_lease_that_ran_out_while_nobody_looked_is_not_held_against_its_node():
+    heartbeats = nodelifecycle.Heartbeats()
+    assert heartbeats.silence("n", lease(-100_000), 5) == 0
+
+
+def test_a_node_that_comes_back_under_its_name_is_a_new_one():
+    heartbeats = nodelifecycle.Heartbeats()
+    heartbeats.silence("n", lease(1), 0)
+    heartbeats.forget("n")
+    assert heartbeats.silence("n", lease(1), 50) == 0
 
 
 def test_everything_that_the_node_said_becomes_unknown_once():
