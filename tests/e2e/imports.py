@@ -42,8 +42,8 @@ class Imports:
     """One platform's imports; everything that was made is deleted by `clean_up`."""
 
     platform: Platform
-    made: list[str] = field(default_factory=list)
     vms: list[str] = field(default_factory=list)
+    processes: list[subprocess.Popen[str]] = field(default_factory=list)
 
     def command(self, *arguments: str, timeout: float = 240) -> Ended:
         """`isthmus import ...` to its end."""
@@ -54,14 +54,14 @@ class Imports:
     def start(self, *arguments: str) -> subprocess.Popen[str]:
         home = self.platform.home
         environment = os.environ | {"ISTHMUS_HOME": str(home.root), "KUBECONFIG": str(home.kubeconfig)}
-        return subprocess.Popen(
-            [str(BIN / "isthmus"), "import", *arguments],
-            stdout=subprocess.PIPE, stderr=subprocess.PIPE, text=True, env=environment,
-        )  # fmt: skip
+        # Whoever started the tests in the background has their children ignore Ctrl-C.
+        argv = ["env", "--default-signal=INT", str(BIN / "isthmus"), "import", *arguments]
+        pipe = subprocess.PIPE
+        self.processes.append(subprocess.Popen(argv, stdout=pipe, stderr=pipe, text=True, env=environment))
+        return self.processes[-1]
 
     def ended(self, code: int, output: str, errors: str) -> Ended:
         name = next((ln.split("/")[1].split()[0] for ln in output.splitlines() if ln.endswith(" created")), "")
-        self.made += [name] if name else []
         status = (self.platform.find("vmimport", name) or {}).get("status") or {} if name else {}
         if vm := status.get("virtualMachineName"):
             self.vms.append(vm)
@@ -72,9 +72,7 @@ class Imports:
             "apiVersion": "isthmus.dev/v1alpha1", "kind": "VirtualMachineImport", "metadata": {"name": name},
             "spec": spec,
         }  # fmt: skip
-        made = json.loads(self.platform.request("POST", self.platform.path("vmimport"), body))
-        self.made.append(name)
-        return made
+        return json.loads(self.platform.request("POST", self.platform.path("vmimport"), body))
 
     def status(self, name: str) -> Object:
         return (self.platform.find("vmimport", name) or {}).get("status") or {}
@@ -122,12 +120,20 @@ class Imports:
         wait_for(lambda: not any(self.leftovers().values()), seconds, why=self.leftovers)
 
     def clean_up(self) -> None:
-        for name in self.made:
-            self.platform.delete("vmimport", name)
+        """Whatever a test that failed half way has left must not be the next one's."""
+        for process in self.processes:
+            process.kill()
+            process.wait()
+        for found in self.platform.list("vmimport"):
+            vm = (found.get("status") or {}).get("virtualMachineName")
+            self.vms += [vm] if vm else []
+            self.platform.delete("vmimport", found["metadata"]["name"])
         for name in self.vms:
             self.platform.delete("vm", name)
         for name in self.vms:
             self.platform.wait_gone("vm", name)
+        for claim in self.platform.list("pvc"):
+            self.platform.delete("pvc", claim["metadata"]["name"])
         self.wait_clean()
 
 
