@@ -147,6 +147,8 @@ def run_fleet(platform: Platform, count: int) -> dict[str, Any]:
         wait_for(lambda: sum(v["status"].get("phase") == "Running" for v in platform.list("vmi")) == count, 600, 0.1)
     seconds = time.perf_counter() - began
     time.sleep(5)
+    with Probe(platform) as running:
+        time.sleep(5)
     qemus = platform.processes("qemu-system")
     assert len(qemus) == count
     weights = {"qemu": pss(qemus), "control": pss([p for p in platform.processes() if p not in qemus])}
@@ -165,6 +167,7 @@ def run_fleet(platform: Platform, count: int) -> dict[str, Any]:
         "api": {
             "idle": idle.figures(),
             "starting": starting.figures(),
+            "running": running.figures(),
             "stopping": stopping.figures(),
             "bare QEMUs start": bare.figures(),
         },

@@ -73,6 +73,7 @@ class Connection(asyncio.Protocol):
     def connection_lost(self, _exc: Exception | None) -> None:
         """The client is gone: whoever works for it stops."""
         self._connections.discard(self)
+        self._reader.release()
         self.closed.set()
         self._drained.set()
         if self._task:
